@@ -130,8 +130,17 @@ mod tests {
     #[test]
     fn nobody_is_dialled_at_addresses_that_mean_this_network_itself() {
         for address in [
-            "0.0.0.0", "0.1.2.3", "169.254.169.254", "224.0.0.1", "255.255.255.255", "::", "fe80::1", "ff02::1",
-            "::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe", "2002:a9fe:a9fe::",
+            "0.0.0.0",
+            "0.1.2.3",
+            "169.254.169.254",
+            "224.0.0.1",
+            "255.255.255.255",
+            "::",
+            "fe80::1",
+            "ff02::1",
+            "::ffff:169.254.169.254",
+            "64:ff9b::a9fe:a9fe",
+            "2002:a9fe:a9fe::",
         ] {
             for trust in [Trust::Friend, STRANGER, STRANGER_NEARBY] {
                 assert!(!allowed(address, trust, false), "{address} {trust:?}");
@@ -151,8 +160,15 @@ mod tests {
     #[test]
     fn private_ranges_are_for_friends_and_whoever_the_owner_allows() {
         for address in [
-            "10.0.0.1", "172.16.0.1", "192.168.1.1", "100.64.0.1", "100.127.255.255", "fd00::1", "::ffff:10.0.0.1",
-            "64:ff9b::a00:1", "64:ff9b:1::a00:1",
+            "10.0.0.1",
+            "172.16.0.1",
+            "192.168.1.1",
+            "100.64.0.1",
+            "100.127.255.255",
+            "fd00::1",
+            "::ffff:10.0.0.1",
+            "64:ff9b::a00:1",
+            "64:ff9b:1::a00:1",
         ] {
             assert!(allowed(address, Trust::Friend, false), "{address}");
             assert!(allowed(address, STRANGER_NEARBY, false), "{address}");

@@ -1,0 +1,116 @@
+//! One connection, request after request: pingora's `HttpServerApp` (docs/adr/0001).
+
+use crate::{clock, downstream::Downstream, exchange::Role, failure::Failure, node::Node, routes};
+use async_trait::async_trait;
+use http::HeaderValue;
+use pingora_core::{
+    apps::{HttpPersistentSettings, HttpServerApp, HttpServerOptions, ReusedHttpStream},
+    protocols::http::ServerSession,
+    server::ShutdownWatch,
+};
+use std::{
+    sync::{
+        Arc, LazyLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+/// An idle connection of a requester is kept this long.
+const KEEPALIVE_SECS: u64 = 60;
+
+/// A request's header must be there by then, idle time included: no connection is held by dribbling.
+const HEADER_DEADLINE: Duration = Duration::from_secs(90);
+
+/// So many requests are served at once, waiting ones included; beyond it 429.
+pub const REQUESTS_OPEN_MAX: usize = 20_000;
+
+/// A longer `x-request-id` of the caller's is replaced.
+const REQUEST_ID_BYTES_MAX: usize = 128;
+
+/// A gateway or a worker, as pingora's service calls it.
+pub struct App {
+    node: Arc<Node>,
+    role: Role,
+    options: HttpServerOptions,
+}
+
+impl App {
+    pub fn new(node: Arc<Node>, role: Role) -> Self {
+        let mut options = HttpServerOptions::default();
+        options.h2c = true;
+        options.h2_idle_timeout = Some(Duration::from_secs(KEEPALIVE_SECS));
+        Self { node, role, options }
+    }
+
+    async fn serve(&self, session: ServerSession) -> Option<ServerSession> {
+        let id = request_id(&session);
+        let mut down = Downstream::new(session, id);
+        let served = if self.node.stopping.is_cancelled() {
+            down.session.set_keepalive(None);
+            down.fail_early(&Failure::Draining).await
+        } else if self.node.open.len() > REQUESTS_OPEN_MAX {
+            down.fail_early(&Failure::Busy { retry_after: Duration::from_secs(1) }).await
+        } else {
+            routes::dispatch(&self.node, self.role, &mut down).await
+        };
+        served.is_ok().then_some(down.session)
+    }
+}
+
+#[async_trait]
+impl HttpServerApp for App {
+    async fn process_new_http(
+        self: &Arc<Self>,
+        mut session: ServerSession,
+        _shutdown: &ShutdownWatch,
+    ) -> Option<ReusedHttpStream> {
+        // A request that comes right behind another is kept for its turn, not taken for rubbish.
+        session.set_pipelining_enabled(true);
+        let read = tokio::select! {
+            biased;
+            read = tokio::time::timeout(HEADER_DEADLINE, session.read_request()) => read.ok()?,
+            () = self.node.stopping.cancelled() => return None,
+        };
+        let _open = self.node.open.token();
+        match read {
+            Ok(true) => {}
+            Ok(false) => return None,
+            Err(_) => {
+                let mut down = Downstream::new(session, own_request_id());
+                let failure =
+                    Failure::BadRequest { code: "invalid_request", param: None, message: NOT_HTTP.into() };
+                down.session.set_keepalive(None);
+                let _ = down.fail(&failure).await;
+                return None;
+            }
+        }
+        session.set_keepalive(Some(KEEPALIVE_SECS));
+        let session = self.serve(session).await?;
+        let settings = HttpPersistentSettings::for_session(&session);
+        let reusable = session.finish().await.ok()??;
+        Some(ReusedHttpStream::from_reusable_stream(reusable, settings))
+    }
+
+    fn server_options(&self) -> Option<&HttpServerOptions> {
+        Some(&self.options)
+    }
+}
+
+const NOT_HTTP: &str = "this is no HTTP request that can be understood; send HTTP/1.1 or HTTP/2";
+
+/// The caller's, so that its logs and ours agree; one of ours if it sent none.
+fn request_id(session: &ServerSession) -> HeaderValue {
+    let given = session.get_header("x-request-id");
+    let usable = |id: &&HeaderValue| (1..=REQUEST_ID_BYTES_MAX).contains(&id.len()) && id.to_str().is_ok();
+    given.filter(usable).cloned().unwrap_or_else(own_request_id)
+}
+
+/// Unique among all runs of all nodes, near enough: when this one started, and a counter.
+fn own_request_id() -> HeaderValue {
+    static STARTED: LazyLock<u64> =
+        LazyLock::new(|| clock::now().as_millis() << 16 | u64::from(std::process::id() as u16));
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let id = format!("req_{:016x}{:08x}", *STARTED, NEXT.fetch_add(1, Ordering::Relaxed));
+    HeaderValue::try_from(id).unwrap_or_else(|_| HeaderValue::from_static("req"))
+}

@@ -1,0 +1,333 @@
+//! One try at one upstream: it is ready to answer, or there is a reason to ask the next.
+
+use crate::{
+    sse::{self, Splitter},
+    target::{ConnectError, Connection, Connections, innermost},
+};
+use bytes::{Bytes, BytesMut};
+use futures::FutureExt;
+use http::{HeaderName, HeaderValue, Method, header};
+use pingora_http::{RequestHeader, ResponseHeader};
+use protocol::{NodeId, carriers::REQUESTER_HEADER};
+use std::{fmt, time::Duration};
+use tokio::time::{Instant, timeout_at};
+
+/// A longer answer that is not streamed counts as broken.
+pub const ANSWER_BYTES_MAX: usize = 128 * 1024 * 1024;
+
+/// So much of an upstream's error is read and passed on.
+const REFUSAL_BYTES_MAX: usize = 64 * 1024;
+
+/// A large body goes out in steps of this size, with a look for an early answer after each.
+const SEND_STEP: usize = 64 * 1024;
+
+/// What is asked of an upstream.
+pub struct Ask<'a> {
+    /// Behind the upstream's base path.
+    pub path: &'static str,
+    pub body: Bytes,
+    /// Named to peers, and to nobody else.
+    pub requester: Option<NodeId>,
+    /// The few headers of the tool that go on.
+    pub forwarded: &'a [(HeaderName, HeaderValue)],
+    pub streamed: bool,
+    pub timeouts: Timeouts,
+}
+
+/// How long what may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    /// Until the first event of a stream that says something.
+    pub first_byte: Duration,
+    /// Between two bytes of a stream, of an upstream that promised to keep it alive.
+    pub silence: Option<Duration>,
+    /// For a whole answer.
+    pub answer: Duration,
+}
+
+/// What came of a try.
+pub enum Outcome {
+    /// A stream whose first event is here.
+    Stream(OpenStream),
+    /// A whole answer of status 200 to 299.
+    Whole(WholeAnswer),
+    /// The upstream says that the request itself is wrong.
+    Verdict(Refusal),
+    /// Ask the next.
+    Next(Reason),
+}
+
+/// A stream that has begun.
+pub struct OpenStream {
+    pub connection: Connection,
+    pub splitter: Splitter,
+    /// Whole events; the first of them is not a comment.
+    pub first: Bytes,
+}
+
+/// A whole answer.
+pub struct WholeAnswer {
+    pub status: u16,
+    pub content_type: String,
+    pub body: Bytes,
+    /// `x-lobstah-receipt`
+    pub receipt: Option<String>,
+}
+
+/// A 4xx answer that is about the request.
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    pub status: u16,
+    pub content_type: String,
+    pub body: Bytes,
+}
+
+/// Why the next upstream is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// Nothing listens there.
+    Down(String),
+    /// No first byte in time.
+    TimedOut,
+    /// It is busy, and said for how long.
+    Busy(Duration),
+    /// It answered with this status: 5xx, or a 4xx that is about itself.
+    Status(u16, String),
+    /// The connection or the answer broke.
+    Broken(String),
+}
+
+impl Reason {
+    /// Whether the upstream itself is at fault, so that its breaker should know.
+    pub fn is_a_failure(&self) -> bool {
+        match self {
+            Reason::Down(_) | Reason::TimedOut | Reason::Broken(_) => true,
+            Reason::Status(status, _) => *status >= 500,
+            Reason::Busy(_) => false,
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Reason::Down(why) | Reason::Broken(why) => f.write_str(why),
+            Reason::TimedOut => f.write_str("no first byte in time"),
+            Reason::Busy(_) => f.write_str("busy"),
+            Reason::Status(status, message) if message.is_empty() => write!(f, "status {status}"),
+            Reason::Status(status, message) => write!(f, "status {status}: {message}"),
+        }
+    }
+}
+
+/// How an exchange on one connection went wrong.
+enum Trouble {
+    /// Before any byte of an answer: on a used connection this may be the connection's fault.
+    NoAnswer(String),
+    TimedOut,
+    Broken(String),
+}
+
+/// Tries once; a second time on a new connection if a used one turned out to be dead.
+pub async fn attempt(connections: &Connections, to: &crate::target::Destination, ask: &Ask<'_>) -> Outcome {
+    let mut fresh = false;
+    loop {
+        let connection = match connections.open(to, fresh).await {
+            Ok(connection) => connection,
+            Err(error) => return Outcome::Next(no_connection(&error)),
+        };
+        let used_before = connection.reused;
+        let header = match request(to, ask) {
+            Ok(header) => header,
+            Err(error) => return Outcome::Next(Reason::Broken(innermost(&error))),
+        };
+        match exchange(connections, connection, header, ask).await {
+            Ok(outcome) => return outcome,
+            Err(Trouble::NoAnswer(_)) if used_before && !fresh => fresh = true,
+            Err(Trouble::NoAnswer(why) | Trouble::Broken(why)) => return Outcome::Next(Reason::Broken(why)),
+            Err(Trouble::TimedOut) => return Outcome::Next(Reason::TimedOut),
+        }
+    }
+}
+
+fn no_connection(error: &ConnectError) -> Reason {
+    match error {
+        ConnectError::Tls(_) | ConnectError::Other(_) => Reason::Broken(error.to_string()),
+        _ => Reason::Down(error.to_string()),
+    }
+}
+
+fn request(
+    to: &crate::target::Destination,
+    ask: &Ask<'_>,
+) -> Result<Box<RequestHeader>, Box<pingora_core::Error>> {
+    let path = format!("{}{}", to.base_path, ask.path);
+    let mut header = RequestHeader::build_no_case(Method::POST, path.as_bytes(), Some(10))?;
+    header.insert_header(header::HOST, to.authority.as_str())?;
+    header.insert_header(header::CONTENT_LENGTH, ask.body.len())?;
+    header.insert_header(header::ACCEPT_ENCODING, "identity")?;
+    for (name, value) in ask.forwarded {
+        header.insert_header(name.clone(), value.clone())?;
+    }
+    if let Some(requester) = ask.requester {
+        header.insert_header(REQUESTER_HEADER, requester.to_string())?;
+    }
+    Ok(Box::new(header))
+}
+
+async fn exchange(
+    connections: &Connections,
+    mut connection: Connection,
+    header: Box<RequestHeader>,
+    ask: &Ask<'_>,
+) -> Result<Outcome, Trouble> {
+    let started = Instant::now();
+    let deadline = started + if ask.streamed { ask.timeouts.first_byte } else { ask.timeouts.answer };
+    let answered = async {
+        send(&mut connection, header, &ask.body).await?;
+        response_header(&mut connection).await
+    };
+    let quiet = ask
+        .timeouts
+        .silence
+        .filter(|_| ask.streamed)
+        .map_or(deadline, |silence| deadline.min(started + silence));
+    let response = timeout_at(quiet, answered).await.map_err(|_| Trouble::TimedOut)??;
+    let status = response.status.as_u16();
+    let content_type = text(&response, header::CONTENT_TYPE);
+    if !(200..300).contains(&status) {
+        let body = timeout_at(deadline, read_whole(&mut connection, REFUSAL_BYTES_MAX)).await;
+        let body = body.ok().and_then(Result::ok).unwrap_or_default();
+        return Ok(refused(status, content_type, &response, body));
+    }
+    if ask.streamed && content_type.trim_start().starts_with("text/event-stream") {
+        return first_event(connection, ask.timeouts.silence, deadline).await;
+    }
+    let receipt = text(&response, HeaderName::from_static(protocol::carriers::RECEIPT_HEADER));
+    let body = timeout_at(deadline, read_whole(&mut connection, ANSWER_BYTES_MAX)).await;
+    let body = body.map_err(|_| Trouble::TimedOut)??;
+    connections.give_back(connection).await;
+    let receipt = (!receipt.is_empty()).then_some(receipt);
+    Ok(Outcome::Whole(WholeAnswer { status, content_type, body, receipt }))
+}
+
+/// Sends header and body. A session is one `&mut`, so reading while writing is looking in between:
+/// an upstream that refuses early may not read the rest.
+async fn send(connection: &mut Connection, header: Box<RequestHeader>, body: &Bytes) -> Result<(), Trouble> {
+    let session = &mut connection.session;
+    let no_answer = |error: Box<pingora_core::Error>| Trouble::NoAnswer(innermost(&error));
+    session.write_request_header(header).await.map_err(no_answer)?;
+    let mut rest = body.clone();
+    while !rest.is_empty() {
+        let step = rest.split_to(rest.len().min(SEND_STEP));
+        let last = rest.is_empty();
+        // A write that fails may follow an early answer, which is still to be read.
+        if session.write_request_body(step, last).await.is_err() {
+            return Ok(());
+        }
+        if !last && session.read_response_header().now_or_never().is_some() {
+            return Ok(());
+        }
+    }
+    // Whether this fails is seen by reading.
+    let _ = session.finish_request_body().await;
+    Ok(())
+}
+
+async fn response_header(connection: &mut Connection) -> Result<ResponseHeader, Trouble> {
+    loop {
+        // Set already where the answer came while the body was on its way.
+        if let Some(response) = connection.session.response_header()
+            && !response.status.is_informational()
+        {
+            return Ok(response.clone());
+        }
+        let read = connection.session.read_response_header().await;
+        read.map_err(|error| Trouble::NoAnswer(format!("no answer: {}", innermost(&error))))?;
+    }
+}
+
+async fn read_whole(connection: &mut Connection, max: usize) -> Result<Bytes, Trouble> {
+    let mut first = Bytes::new();
+    let mut rest = BytesMut::new();
+    loop {
+        let chunk = connection.session.read_response_body().await;
+        let chunk =
+            chunk.map_err(|error| Trouble::Broken(format!("the answer broke off: {}", innermost(&error))))?;
+        let Some(chunk) = chunk else { break };
+        if first.len() + rest.len() + chunk.len() > max {
+            return Err(Trouble::Broken(format!("an answer longer than {max} bytes")));
+        }
+        if first.is_empty() {
+            first = chunk;
+        } else {
+            rest.extend_from_slice(&chunk);
+        }
+    }
+    Ok(if rest.is_empty() { first } else { [&first[..], &rest[..]].concat().into() })
+}
+
+/// Reads until an event says something: comments are no answer, but signs of life.
+async fn first_event(
+    mut connection: Connection,
+    silence: Option<Duration>,
+    deadline: Instant,
+) -> Result<Outcome, Trouble> {
+    let mut splitter = Splitter::default();
+    loop {
+        let quiet = silence.map_or(deadline, |silence| deadline.min(Instant::now() + silence));
+        let chunk = timeout_at(quiet, connection.session.read_response_body()).await;
+        let chunk = chunk.map_err(|_| Trouble::TimedOut)?;
+        let broken = |why: String| Trouble::Broken(format!("the stream broke before its first token: {why}"));
+        let chunk = chunk.map_err(|error| broken(innermost(&error)))?;
+        let Some(chunk) = chunk else { return Err(broken("it ended".into())) };
+        let run = splitter.push(chunk).map_err(|error| broken(error.to_string()))?;
+        let mut start = 0;
+        for event in sse::events(run.clone()) {
+            if event.is_comment() {
+                start += event.0.len();
+                continue;
+            }
+            if let Some(message) = event.data().and_then(error_message) {
+                return Err(broken(message));
+            }
+            return Ok(Outcome::Stream(OpenStream { connection, splitter, first: run.slice(start..) }));
+        }
+    }
+}
+
+/// The message of an event that is nothing but an error.
+pub fn error_message(data: &[u8]) -> Option<String> {
+    if !data.trim_ascii_start().starts_with(b"{\"error\"") {
+        return None;
+    }
+    let value: serde_json::Value = serde_json::from_slice(data).ok()?;
+    let error = value.get("error")?;
+    let message = error.get("message").unwrap_or(error);
+    Some(message.as_str().map_or_else(|| message.to_string(), str::to_owned))
+}
+
+fn refused(status: u16, content_type: String, response: &ResponseHeader, body: Bytes) -> Outcome {
+    match status {
+        400 | 409 | 413 | 415 | 422 => Outcome::Verdict(Refusal { status, content_type, body }),
+        429 => Outcome::Next(Reason::Busy(retry_after(response))),
+        300..400 => Outcome::Next(Reason::Status(status, "it redirects, which is not followed".into())),
+        _ => Outcome::Next(Reason::Status(status, brief(&body))),
+    }
+}
+
+/// The message of an error body, cut to a length that suits a list.
+fn brief(body: &[u8]) -> String {
+    const CHARS: usize = 200;
+    error_message(body).unwrap_or_default().chars().filter(|c| !c.is_control()).take(CHARS).collect()
+}
+
+/// How long a busy upstream wants to be left alone; a second if it does not say.
+fn retry_after(response: &ResponseHeader) -> Duration {
+    let seconds = text(response, header::RETRY_AFTER).parse().unwrap_or(1);
+    Duration::from_secs(seconds)
+}
+
+fn text(response: &ResponseHeader, name: HeaderName) -> String {
+    response.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
+}

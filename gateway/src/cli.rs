@@ -1,0 +1,75 @@
+//! The command line: what may be typed, and the exit code (0 done, 1 failed, 2 wrong use).
+
+use crate::commands::{balance, config, demo, keygen, peers, receipts, up};
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Trade inference between machines that run Ollama.
+#[derive(Parser, Debug)]
+#[command(name = "lobstah", version, arg_required_else_help = true, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Show a whole grid in one process: two workers, a gateway, one streamed completion, the receipts
+    Demo(demo::Args),
+    /// Run what lobstah.toml says: the gateway, and the worker where it is enabled
+    Up(up::UpArgs),
+    /// Make this node's identity, or show it
+    Keygen(keygen::Args),
+    /// Serve others from this machine's Ollama
+    #[command(subcommand)]
+    Worker(WorkerCommand),
+    /// The gateway alone
+    #[command(subcommand)]
+    Router(RouterCommand),
+    /// The list of friends
+    #[command(subcommand)]
+    Peers(peers::Command),
+    /// What this node earned and spent
+    Balance(balance::Args),
+    /// The receipts in the ledger
+    #[command(subcommand)]
+    Receipts(receipts::Command),
+    /// Check and show the configuration
+    #[command(subcommand)]
+    Config(config::Command),
+}
+
+#[derive(Subcommand, Debug)]
+enum WorkerCommand {
+    /// Start it, and nothing else
+    Start(up::WorkerArgs),
+}
+
+#[derive(Subcommand, Debug)]
+enum RouterCommand {
+    /// Start it, and nothing else
+    Start(up::RouterArgs),
+}
+
+/// Reads the command line, runs the command, says what went wrong.
+pub fn run() -> ExitCode {
+    let command = Cli::parse().command;
+    // Before any TLS is set up: reqwest and pingora share one rustls, which must know its provider.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    crate::telemetry::start(std::env::var("LOBSTAH_LOG").ok().as_deref());
+    let outcome = match command {
+        Command::Demo(args) => demo::run(args),
+        Command::Up(args) => up::up(args),
+        Command::Keygen(args) => keygen::run(args),
+        Command::Worker(WorkerCommand::Start(args)) => up::worker(args),
+        Command::Router(RouterCommand::Start(args)) => up::router(args),
+        Command::Peers(command) => peers::run(command),
+        Command::Balance(args) => balance::run(args),
+        Command::Receipts(command) => receipts::run(command),
+        Command::Config(command) => config::run(command),
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("lobstah: {error:#}");
+        ExitCode::FAILURE
+    })
+}

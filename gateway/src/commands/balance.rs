@@ -1,0 +1,52 @@
+//! `lobstah balance`
+
+use super::{Home, print, print_json, table};
+use crate::reports;
+use discovery::PeerEntry;
+use ledger::{Account, Ledger};
+use protocol::Requester;
+use std::process::ExitCode;
+
+/// More accounts than this are not listed; the totals count all.
+const ACCOUNTS_MAX: usize = 1000;
+
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// Print JSON, as `GET /balance` has it
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let home = Home::find()?;
+    let config = home.config(&[])?;
+    let (identity, _) = home.identity()?;
+    let me = identity.node.node_id();
+    let ledger = Ledger::open(&home.paths.ledger, me)?;
+    let reader = ledger.reader()?;
+    let accounts = reader.accounts(ACCOUNTS_MAX)?;
+    let balance =
+        reports::balance_object(me, reader.totals()?, reader.account(Requester::Node(me))?, &accounts);
+    if args.json {
+        print_json(&balance)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let peers = crate::node::friends(&config, &discovery::PeerList::at(&home.paths.peers))?;
+    let own = &balance["self"];
+    print(&format!("{me}\nearned {}, spent {}, net {} tokens\n", own["earned"], own["spent"], own["net"]))?;
+    let others: Vec<_> = accounts.iter().filter(|(who, _)| *who != Requester::Node(me)).collect();
+    if others.is_empty() {
+        print("no receipts yet; they come with the first answer from a peer or for one\n")?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let rows: Vec<Vec<String>> = others.iter().map(|(who, account)| row(who, account, &peers)).collect();
+    print(&format!("\n{}", table::render(&["peer", "it earned", "it spent", "receipts", "key"], &rows)))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn row(who: &Requester, account: &Account, peers: &[PeerEntry]) -> Vec<String> {
+    let label =
+        peers.iter().find(|peer| Requester::Node(peer.pubkey) == *who).and_then(|peer| peer.label.clone());
+    let numbers = [account.earned, account.spent, account.receipts].map(|number| number.to_string());
+    [vec![label.unwrap_or_else(|| "-".into())], numbers.to_vec(), vec![who.to_string()]].concat()
+}

@@ -1,0 +1,197 @@
+//! `lobstah up`, `worker start`, `router start`: a node that runs until it is told to stop.
+
+use super::{Home, counted, print};
+use crate::{
+    exchange::Role,
+    node::Node,
+    services::{self, Bound, Services},
+};
+use ::config::{Config, Flag};
+use std::{net::IpAddr, process::ExitCode, sync::Arc, time::Duration};
+use tokio::{
+    runtime::Runtime,
+    signal::unix::{SignalKind, signal},
+};
+
+#[derive(clap::Args, Debug)]
+pub struct UpArgs {}
+
+#[derive(clap::Args, Debug)]
+pub struct RouterArgs {
+    /// The address to listen on [default: that of gateway.listen]
+    #[arg(long)]
+    host: Option<IpAddr>,
+    /// The port [default: that of gateway.listen]
+    #[arg(long)]
+    port: Option<u16>,
+}
+
+#[derive(clap::Args, Debug)]
+pub struct WorkerArgs {
+    /// The address to listen on [default: that of worker.listen]
+    #[arg(long)]
+    host: Option<IpAddr>,
+    /// The port [default: that of worker.listen]
+    #[arg(long)]
+    port: Option<u16>,
+    /// What this machine is good for
+    #[arg(long, value_parser = ["interactive", "batch", "best-effort"])]
+    tier: Option<String>,
+    /// Requests in the engine at once
+    #[arg(long)]
+    concurrency: Option<u32>,
+}
+
+pub fn up(_args: UpArgs) -> anyhow::Result<ExitCode> {
+    let home = Home::find()?;
+    let config = home.config(&[])?;
+    let worker = config.worker.enabled;
+    run(&home, config, true, worker)
+}
+
+pub fn router(args: RouterArgs) -> anyhow::Result<ExitCode> {
+    let home = Home::find()?;
+    let before = home.config(&[])?.gateway.listen;
+    let flags = listen_flag("gateway.listen", before, args.host, args.port);
+    run(&home, home.config(&flags)?, true, false)
+}
+
+pub fn worker(args: WorkerArgs) -> anyhow::Result<ExitCode> {
+    let home = Home::find()?;
+    let before = home.config(&[])?.worker.listen;
+    let mut flags = listen_flag("worker.listen", before, args.host, args.port);
+    flags.extend(args.tier.map(|tier| flag("--tier", "worker.tier", tier)));
+    flags.extend(args.concurrency.map(|count| flag("--concurrency", "worker.concurrency", i64::from(count))));
+    run(&home, home.config(&flags)?, false, true)
+}
+
+fn listen_flag(
+    key: &str,
+    before: std::net::SocketAddr,
+    host: Option<IpAddr>,
+    port: Option<u16>,
+) -> Vec<Flag> {
+    if host.is_none() && port.is_none() {
+        return Vec::new();
+    }
+    let address = std::net::SocketAddr::new(host.unwrap_or(before.ip()), port.unwrap_or(before.port()));
+    let name = if host.is_some() { "--host" } else { "--port" };
+    vec![flag(name, key, address.to_string())]
+}
+
+fn flag(name: &str, key: &str, value: impl Into<toml::Value>) -> Flag {
+    Flag { flag: name.to_owned(), key: key.to_owned(), value: value.into() }
+}
+
+/// The runtime that everything of a node runs on: as many threads as the process may use.
+pub fn runtime() -> std::io::Result<Runtime> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()
+}
+
+fn run(home: &Home, config: Config, gateway: bool, worker: bool) -> anyhow::Result<ExitCode> {
+    let (identity, new_identity) = home.identity()?;
+    let drain = config.gateway.drain;
+    let mut bound = Vec::new();
+    if gateway {
+        bound.push(services::bind(Role::Gateway, config.gateway.listen)?);
+    }
+    if worker {
+        bound.push(services::bind(Role::Worker, config.worker.listen)?);
+    }
+    let node = Node::build(config, identity, &home.paths, home.blocks_private_addresses())?;
+    let made = new_identity.then(|| home.paths.identity.display().to_string());
+    let greeting = greeting(&node, &bound, made.as_deref());
+    runtime()?.block_on(async {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let services = Services::start(Arc::clone(&node), bound);
+        print(&greeting)?;
+        tokio::select! {
+            () = say_what_is_found(&node) => {}
+            _ = terminate.recv() => return stop(services, drain, &mut interrupt).await,
+            _ = interrupt.recv() => return stop(services, drain, &mut interrupt).await,
+        }
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        stop(services, drain, &mut interrupt).await
+    })
+}
+
+/// Finishes what is in flight; a second Ctrl-C does not wait for it.
+async fn stop(
+    services: Services,
+    drain: Duration,
+    interrupt: &mut tokio::signal::unix::Signal,
+) -> anyhow::Result<ExitCode> {
+    let cut = tokio::select! {
+        cut = services.stop(drain) => cut,
+        _ = interrupt.recv() => {
+            tracing::warn!("stopped at once; what was in flight is cut");
+            return Ok(ExitCode::FAILURE);
+        }
+    };
+    if cut > 0 {
+        tracing::warn!(
+            "{} did not finish within {} s and were cut",
+            counted(cut, "request"),
+            drain.as_secs()
+        );
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn greeting(node: &Node, bound: &[Bound], new_identity: Option<&str>) -> String {
+    let mut text = format!("lobstah {}  {}\n", env!("CARGO_PKG_VERSION"), node.me);
+    if let Some(path) = new_identity {
+        text.push_str(&format!("  a new identity, kept in {path}: back it up\n"));
+    }
+    for one in bound {
+        let path = if one.role() == Role::Gateway { "/v1" } else { "" };
+        text.push_str(&format!("  {:<8} http://{}{path}\n", one.role().as_str(), one.address()));
+    }
+    text.push_str(&format!("  {:<8} {}\n", "ollama", node.config.ollama.url.as_str().trim_end_matches('/')));
+    if let Some(gateway) = bound.iter().find(|one| one.role() == Role::Gateway) {
+        text.push_str(&how_to_use(gateway.address(), node.config.gateway.api_keys.is_empty()));
+    }
+    text
+}
+
+/// The lines that make every existing tool use this gateway.
+pub fn how_to_use(address: std::net::SocketAddr, keyless: bool) -> String {
+    let mut reach = address;
+    if address.ip().is_unspecified() {
+        reach.set_ip(if address.is_ipv4() {
+            IpAddr::from([127, 0, 0, 1])
+        } else {
+            std::net::Ipv6Addr::LOCALHOST.into()
+        });
+    }
+    let key = if keyless {
+        "lobstah    # any value: no key is needed here"
+    } else {
+        "…          # one of gateway.api_keys"
+    };
+    format!("\n  export OPENAI_BASE_URL=http://{reach}/v1\n  export OPENAI_API_KEY={key}\n\n")
+}
+
+/// Asks Ollama and the peers once, and says what there is.
+async fn say_what_is_found(node: &Node) {
+    let all = node.roster.all();
+    let asked = all.iter().map(|upstream| node.prober.if_older(upstream, Duration::from_secs(5)));
+    futures::future::join_all(asked).await;
+    let mut text = String::new();
+    for upstream in all.iter() {
+        let inventory = upstream.inventory();
+        let names: Vec<&str> = inventory.models().iter().map(|model| model.name.as_str()).collect();
+        let who = upstream.display_name();
+        text.push_str(&match (inventory.up, names.is_empty()) {
+            (false, _) => format!("  {who} does not answer yet; it is asked again every 2 s\n"),
+            (true, true) => format!("  {who} has no models\n"),
+            (true, false) => format!("  {who} has {}: {}\n", counted(names.len(), "model"), names.join(", ")),
+        });
+    }
+    let _ = print(&text);
+}

@@ -1,0 +1,210 @@
+//! The side that connected to us: one request, and the answer as far as it went out.
+
+use crate::failure::Failure;
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Version, header};
+use pingora_core::protocols::http::ServerSession;
+use pingora_http::ResponseHeader;
+use protocol::carriers::WAITING_COMMENT;
+use serde::Serialize;
+use std::{future::Future, pin::pin, time::Duration};
+use tokio::time::Instant;
+
+/// While nothing else is sent in a stream, a comment goes out this often (SPEC section 7).
+pub const WAITING_EVERY: Duration = Duration::from_secs(15);
+
+/// Longer pieces are cut, so that a slow reader's progress is seen in time.
+const PIECE_BYTES: usize = 4 * 1024;
+
+/// After an answer that came before the whole body: the rest is read for so long, so that the
+/// requester sees the answer and not a reset.
+const DRAIN: Duration = Duration::from_secs(2);
+
+/// The requester is not there any more. Whatever was being done for it ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gone;
+
+/// One request of a requester and the way back to it.
+pub struct Downstream {
+    pub session: ServerSession,
+    pub request_id: HeaderValue,
+    /// The foreign origin that the owner allowed and that asked.
+    pub cross_origin: Option<HeaderValue>,
+    streaming: bool,
+    /// Set once anything of an answer was written.
+    status: Option<u16>,
+    last_write: Instant,
+}
+
+impl Downstream {
+    pub fn new(session: ServerSession, request_id: HeaderValue) -> Self {
+        Self {
+            session,
+            request_id,
+            cross_origin: None,
+            streaming: false,
+            status: None,
+            last_write: Instant::now(),
+        }
+    }
+
+    /// Whether the header of a stream went out: from here on there is no other status.
+    pub fn is_streaming(&self) -> bool {
+        self.streaming
+    }
+
+    /// The status that was sent, if one was.
+    pub fn status(&self) -> Option<u16> {
+        self.status
+    }
+
+    /// A request header's value, if it is text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.session.get_header(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// The longest that writing `bytes` may take, by a floor on the reader's speed.
+    pub fn cut_readers_slower_than(&mut self, bytes: usize, within: Duration) {
+        let per_second = (bytes as u64).div_ceil(within.as_secs().max(1)) as usize;
+        self.session.set_min_send_rate(Some(per_second));
+    }
+
+    /// Answers in full: status, headers, body with its length.
+    pub async fn answer(
+        &mut self,
+        status: u16,
+        content_type: &str,
+        headers: &[(&'static str, String)],
+        body: Bytes,
+    ) -> Result<(), Gone> {
+        let mut response = self.response(status, content_type)?;
+        insert(&mut response, header::CONTENT_LENGTH, body.len().to_string())?;
+        for (name, value) in headers {
+            insert(&mut response, HeaderName::from_static(name), value.clone())?;
+        }
+        self.status = Some(status);
+        self.session.write_response_header(Box::new(response)).await.map_err(|_| Gone)?;
+        self.pieces(body, true).await
+    }
+
+    /// Answers with JSON.
+    pub async fn json(&mut self, status: u16, value: &impl Serialize) -> Result<(), Gone> {
+        let body = serde_json::to_vec(value).unwrap_or_default();
+        self.answer(status, "application/json", &[], body.into()).await
+    }
+
+    /// Answers with an error; in a stream that has begun, as its last event.
+    pub async fn fail(&mut self, failure: &Failure) -> Result<(), Gone> {
+        let body = serde_json::to_vec(&failure.body()).unwrap_or_default();
+        if self.streaming {
+            let event = [b"data: ".as_slice(), &body, b"\n\n"].concat();
+            self.send(event.into()).await?;
+            return self.finish_stream().await;
+        }
+        self.answer(failure.status(), "application/json", &failure.headers(), body.into()).await
+    }
+
+    /// Answers before the body was read to its end, then reads what is still coming for a moment.
+    pub async fn fail_early(&mut self, failure: &Failure) -> Result<(), Gone> {
+        self.session.set_keepalive(None);
+        self.fail(failure).await?;
+        let rest = self.session.drain_request_body();
+        let _ = tokio::time::timeout(DRAIN, rest).await;
+        Ok(())
+    }
+
+    /// Begins an event stream, unless it has begun.
+    pub async fn start_stream(&mut self, headers: &[(&'static str, String)]) -> Result<(), Gone> {
+        if self.streaming {
+            return Ok(());
+        }
+        let mut response = self.response(200, "text/event-stream")?;
+        insert(&mut response, header::CACHE_CONTROL, "no-cache")?;
+        if self.session.req_header().version == Version::HTTP_11 {
+            insert(&mut response, header::TRANSFER_ENCODING, "chunked")?;
+        }
+        for (name, value) in headers {
+            insert(&mut response, HeaderName::from_static(name), value.clone())?;
+        }
+        self.streaming = true;
+        self.status = Some(200);
+        self.session.write_response_header(Box::new(response)).await.map_err(|_| Gone)
+    }
+
+    /// Sends a part of a stream; returns when the requester took it, which slows the upstream to its
+    /// pace.
+    pub async fn send(&mut self, bytes: Bytes) -> Result<(), Gone> {
+        self.last_write = Instant::now();
+        self.pieces(bytes, false).await
+    }
+
+    /// Ends a stream.
+    pub async fn finish_stream(&mut self) -> Result<(), Gone> {
+        self.session.write_response_body(Bytes::new(), true).await.map_err(|_| Gone)
+    }
+
+    /// Tells a waiting requester of a stream that it is not forgotten.
+    pub async fn say_waiting(&mut self) -> Result<(), Gone> {
+        self.start_stream(&[]).await?;
+        self.send(Bytes::from_static(WAITING_COMMENT)).await
+    }
+
+    /// When the next `: waiting` is due.
+    pub fn waiting_due(&self) -> Instant {
+        self.last_write + WAITING_EVERY
+    }
+
+    /// Resolves when the requester left.
+    pub async fn gone(&mut self) -> Gone {
+        loop {
+            if self.session.read_body_or_idle(true).await.is_err() {
+                return Gone;
+            }
+        }
+    }
+
+    /// Runs `work` while the requester is there; a streamed one is kept alive meanwhile.
+    pub async fn attend<T>(&mut self, streamed: bool, work: impl Future<Output = T>) -> Result<T, Gone> {
+        let mut work = pin!(work);
+        loop {
+            let due = self.waiting_due();
+            tokio::select! {
+                biased;
+                done = &mut work => return Ok(done),
+                gone = self.gone() => return Err(gone),
+                () = tokio::time::sleep_until(due), if streamed => self.say_waiting().await?,
+            }
+        }
+    }
+
+    async fn pieces(&mut self, mut bytes: Bytes, end: bool) -> Result<(), Gone> {
+        while bytes.len() > PIECE_BYTES {
+            let piece = bytes.split_to(PIECE_BYTES);
+            self.session.write_response_body(piece, false).await.map_err(|_| Gone)?;
+        }
+        self.session.write_response_body(bytes, end).await.map_err(|_| Gone)
+    }
+
+    fn response(&self, status: u16, content_type: &str) -> Result<ResponseHeader, Gone> {
+        let mut response = ResponseHeader::build_no_case(status, Some(8)).map_err(|_| Gone)?;
+        insert(&mut response, header::CONTENT_TYPE, content_type)?;
+        insert(&mut response, HeaderName::from_static("x-request-id"), self.request_id.clone())?;
+        if let Some(origin) = &self.cross_origin {
+            insert(&mut response, header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone())?;
+            insert(&mut response, header::VARY, "origin")?;
+        }
+        Ok(response)
+    }
+}
+
+fn insert<V: TryInto<HeaderValue>>(
+    response: &mut ResponseHeader,
+    name: HeaderName,
+    value: V,
+) -> Result<(), Gone> {
+    // A value that is no header value can only come from an upstream; the answer goes on without it.
+    if let Ok(value) = value.try_into() {
+        response.insert_header(name, value).map_err(|_| Gone)?;
+    }
+    Ok(())
+}

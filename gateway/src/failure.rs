@@ -1,0 +1,312 @@
+//! The single table from what went wrong to an HTTP status and OpenAI's error body (SPEC section 7).
+//!
+//! A message says what to do next. Whether the SDKs may try again is said in `x-should-retry`.
+
+use protocol::ModelName;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use std::time::Duration;
+
+/// Everything that a request can be refused or fail with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// A field of the request, or the body as a whole.
+    BadRequest { code: &'static str, param: Option<String>, message: String },
+    /// No key, or not one of ours.
+    InvalidApiKey,
+    /// A name that this gateway does not answer to.
+    HostNotAllowed { host: String },
+    /// A web page that may not talk to this gateway.
+    OriginNotAllowed { origin: String },
+    /// Nobody known has the model.
+    ModelNotFound { model: ModelName, near: Vec<String> },
+    /// No such route or thing.
+    NotFound { what: String },
+    /// The route exists, the method does not.
+    MethodNotAllowed { allow: &'static str },
+    /// The body did not come in time.
+    RequestTimeout,
+    /// The body is larger than the owner allows.
+    TooLarge { max: u64 },
+    /// The body is not what the route takes.
+    UnsupportedMediaType { expected: &'static str },
+    /// Every place is taken; come back later.
+    Busy { retry_after: Duration },
+    /// Every upstream that could serve was tried.
+    AllUpstreamsFailed { attempts: Vec<Attempted> },
+    /// Nobody who has the model is up.
+    NoUpstream { message: String, attempts: Vec<Attempted> },
+    /// No first byte in time, from any upstream.
+    UpstreamTimeout { attempts: Vec<Attempted> },
+    /// The answer broke off after it had begun.
+    UpstreamLost { reason: String },
+    /// The node is being stopped.
+    Draining,
+    /// The node cannot keep receipts now, or failed in another way of its own.
+    Internal { message: String },
+}
+
+/// One upstream that was tried, and what came of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Attempted {
+    /// `local`, a node's key or an upstream's name.
+    pub peer: String,
+    /// In words.
+    pub reason: String,
+}
+
+/// What the SDKs are told about trying again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Retry {
+    /// The same request would fail the same way.
+    Never,
+    /// The SDK's own rules.
+    Unsaid,
+    /// In this many seconds.
+    After(u64),
+}
+
+/// A row of the table.
+struct Row {
+    status: u16,
+    kind: &'static str,
+    code: &'static str,
+    param: Option<String>,
+    message: String,
+    retry: Retry,
+}
+
+const INVALID: &str = "invalid_request_error";
+const SERVER: &str = "server_error";
+
+/// Sent with "nobody is up": the time in which a probe finds an upstream that came back.
+const COME_BACK_SECS: u64 = 5;
+
+impl Failure {
+    /// A known field with a value that cannot be.
+    pub fn invalid_value(param: &str, message: impl Into<String>) -> Self {
+        Failure::BadRequest { code: "invalid_value", param: Some(param.to_owned()), message: message.into() }
+    }
+
+    /// The HTTP status.
+    pub fn status(&self) -> u16 {
+        self.row().status
+    }
+
+    /// The stable, machine-readable name.
+    pub fn code(&self) -> &'static str {
+        self.row().code
+    }
+
+    /// Headers that belong to this failure besides the content type.
+    pub fn headers(&self) -> Vec<(&'static str, String)> {
+        let mut headers = Vec::new();
+        match self.row().retry {
+            Retry::Never => headers.push(("x-should-retry", "false".to_owned())),
+            Retry::After(seconds) => headers.push(("retry-after", seconds.to_string())),
+            Retry::Unsaid => {}
+        }
+        if let Failure::MethodNotAllowed { allow } = self {
+            headers.push(("allow", (*allow).to_owned()));
+        }
+        headers
+    }
+
+    /// OpenAI's envelope.
+    pub fn body(&self) -> Value {
+        let row = self.row();
+        let mut error = Map::new();
+        error.insert("message".into(), json!(row.message));
+        error.insert("type".into(), json!(row.kind));
+        error.insert("param".into(), json!(row.param));
+        error.insert("code".into(), json!(row.code));
+        if let Some(attempts) = self.attempts() {
+            error.insert("attempts".into(), json!(attempts));
+        }
+        json!({ "error": error })
+    }
+
+    fn attempts(&self) -> Option<&[Attempted]> {
+        match self {
+            Failure::AllUpstreamsFailed { attempts }
+            | Failure::NoUpstream { attempts, .. }
+            | Failure::UpstreamTimeout { attempts } => Some(attempts),
+            _ => None,
+        }
+    }
+
+    fn row(&self) -> Row {
+        let row = |status, kind, code, message: String, retry| Row {
+            status,
+            kind,
+            code,
+            param: None,
+            message,
+            retry,
+        };
+        let refused = |status, code, message: String| row(status, INVALID, code, message, Retry::Never);
+        match self {
+            Failure::BadRequest { code, param, message } => {
+                Row { param: param.clone(), ..refused(400, code, message.clone()) }
+            }
+            Failure::InvalidApiKey => refused(
+                401,
+                "invalid_api_key",
+                "send `Authorization: Bearer <key>` with one of the keys in gateway.api_keys".into(),
+            ),
+            Failure::HostNotAllowed { host } => refused(
+                403,
+                "host_not_allowed",
+                format!("this gateway does not answer to the host name `{host}`; if it should, add it to gateway.hosts"),
+            ),
+            Failure::OriginNotAllowed { origin } => refused(
+                403,
+                "origin_not_allowed",
+                format!("web pages from `{origin}` may not use this gateway; to allow them, add it to gateway.cors_origins"),
+            ),
+            Failure::ModelNotFound { model, near } => {
+                Row { param: Some("model".into()), ..refused(404, "model_not_found", model_not_found(model, near)) }
+            }
+            Failure::NotFound { what } => refused(404, "not_found", format!("{what} does not exist here")),
+            Failure::MethodNotAllowed { allow } => {
+                refused(405, "method_not_allowed", format!("this route takes {allow}"))
+            }
+            Failure::RequestTimeout => {
+                row(408, INVALID, "request_timeout", "the request's body did not arrive in time".into(), Retry::Unsaid)
+            }
+            Failure::TooLarge { max } => refused(
+                413,
+                "request_too_large",
+                format!("the request's body is larger than {max} bytes; raise gateway.max_body to allow it"),
+            ),
+            Failure::UnsupportedMediaType { expected } => {
+                refused(415, "unsupported_media_type", format!("send this with `Content-Type: {expected}`"))
+            }
+            Failure::Busy { retry_after } => row(
+                429,
+                "rate_limit_error",
+                "worker_busy",
+                "every place is taken; try again later, or raise the concurrency or queue where there is room".into(),
+                Retry::After(retry_after.as_secs().max(1)),
+            ),
+            Failure::AllUpstreamsFailed { attempts } => row(
+                502,
+                SERVER,
+                "all_upstreams_failed",
+                format!("every upstream that could serve this failed: {}", summary(attempts)),
+                Retry::Unsaid,
+            ),
+            Failure::NoUpstream { message, .. } => {
+                row(503, SERVER, "no_upstream", message.clone(), Retry::After(COME_BACK_SECS))
+            }
+            Failure::UpstreamTimeout { attempts } => row(
+                504,
+                SERVER,
+                "upstream_timeout",
+                format!(
+                    "no first byte in time: {}; a model that loads slowly needs a longer first_byte_timeout in its route",
+                    summary(attempts)
+                ),
+                Retry::Unsaid,
+            ),
+            Failure::UpstreamLost { reason } => row(
+                502,
+                SERVER,
+                "upstream_lost",
+                format!("the answer broke off: {reason}; what came so far is incomplete, ask again"),
+                Retry::Unsaid,
+            ),
+            Failure::Draining => row(
+                503,
+                SERVER,
+                "no_upstream",
+                "this node is being stopped and takes no new requests".into(),
+                Retry::After(COME_BACK_SECS),
+            ),
+            Failure::Internal { message } => row(500, SERVER, "internal_error", message.clone(), Retry::Unsaid),
+        }
+    }
+}
+
+impl From<upstream_ollama::BadBody> for Failure {
+    fn from(bad: upstream_ollama::BadBody) -> Self {
+        Failure::BadRequest {
+            code: bad.code(),
+            param: bad.param().map(str::to_owned),
+            message: bad.to_string(),
+        }
+    }
+}
+
+fn model_not_found(model: &ModelName, near: &[String]) -> String {
+    let near = near.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    let hint = if near.is_empty() {
+        "GET /v1/models lists the models that can be reached; `ollama pull` gets more".to_owned()
+    } else {
+        format!("did you mean {near}?")
+    };
+    format!("no upstream that is known has the model `{model}`; {hint}")
+}
+
+fn summary(attempts: &[Attempted]) -> String {
+    attempts.iter().map(|one| format!("{}: {}", one.peer, one.reason)).collect::<Vec<_>>().join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn every_failure() -> Vec<Failure> {
+        let attempts = vec![Attempted { peer: "local".into(), reason: "connection refused".into() }];
+        vec![
+            Failure::invalid_value("n", "must be 1"),
+            Failure::InvalidApiKey,
+            Failure::HostNotAllowed { host: "evil.example".into() },
+            Failure::OriginNotAllowed { origin: "https://evil.example".into() },
+            Failure::ModelNotFound { model: "llama".parse().unwrap(), near: vec!["llama3.1:8b".into()] },
+            Failure::NotFound { what: "this".into() },
+            Failure::MethodNotAllowed { allow: "GET" },
+            Failure::RequestTimeout,
+            Failure::TooLarge { max: 1 },
+            Failure::UnsupportedMediaType { expected: "application/json" },
+            Failure::Busy { retry_after: Duration::from_millis(10) },
+            Failure::AllUpstreamsFailed { attempts: attempts.clone() },
+            Failure::NoUpstream { message: "start it".into(), attempts: attempts.clone() },
+            Failure::UpstreamTimeout { attempts },
+            Failure::UpstreamLost { reason: "cut".into() },
+            Failure::Draining,
+            Failure::Internal { message: "disk".into() },
+        ]
+    }
+
+    #[test]
+    fn every_error_has_the_four_members_that_openai_requires() {
+        for failure in every_failure() {
+            let body = failure.body();
+            for member in ["message", "type", "param", "code"] {
+                assert!(body["error"].get(member).is_some(), "{member} of {failure:?}");
+            }
+            assert!(body["error"]["message"].as_str().is_some_and(|message| message.len() > 5));
+        }
+    }
+
+    #[test]
+    fn the_sdks_are_told_not_to_retry_what_cannot_be_mended_by_it() {
+        for failure in every_failure() {
+            let never = failure.headers().contains(&("x-should-retry", "false".to_owned()));
+            let refused = (400..500).contains(&failure.status()) && ![408, 429].contains(&failure.status());
+            assert_eq!(never, refused, "{failure:?}");
+        }
+    }
+
+    #[test]
+    fn retry_after_is_a_whole_second_at_least_and_small_enough_to_be_obeyed() {
+        for failure in every_failure() {
+            for (name, value) in failure.headers() {
+                if name == "retry-after" {
+                    assert!((1..=120).contains(&value.parse::<u64>().unwrap()));
+                }
+            }
+        }
+    }
+}

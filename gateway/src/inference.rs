@@ -1,0 +1,257 @@
+//! A tool's request to the gateway: read it, find who serves it, bring the answer back.
+
+use crate::{
+    admit,
+    attempt::{Ask, Timeouts},
+    books::{Books, Served},
+    downstream::{Downstream, Gone},
+    exchange::{Ended, Exchange, Role},
+    failover::{NoAnswer, Ready, ReadyOutcome, Search},
+    failure::Failure,
+    node::Node,
+    roster::{Identity, Upstream},
+    stream::{self, Limits},
+};
+use bytes::Bytes;
+use config::Route;
+use futures::future::join_all;
+use http::{HeaderName, HeaderValue, header};
+use protocol::{ModelName, carriers};
+use std::{sync::Arc, time::Duration};
+use upstream_ollama::{Changes, RequestView};
+
+/// How long a request for a model that nobody is known to have waits for the probes that find out.
+const PROBE_PATIENCE: Duration = Duration::from_secs(3);
+
+/// Answers that were probed more recently are believed before "nobody has it" is said.
+const PROBE_AGE: Duration = Duration::from_secs(1);
+
+/// So many names are offered when a model is not found.
+const NEAR_MAX: usize = 3;
+
+/// What is known of a request once its body is read.
+struct Request {
+    path: &'static str,
+    view: RequestView,
+    body: Bytes,
+    route: Route,
+    forwarded: Vec<(HeaderName, HeaderValue)>,
+}
+
+/// Serves one request for inference.
+pub async fn serve(node: &Node, down: &mut Downstream, path: &'static str) -> Result<(), Gone> {
+    let body = match admit::read_json(down, node.config.gateway.max_body, &node.body_memory).await {
+        Ok(body) => body,
+        Err(failure) => return down.fail_early(&failure).await,
+    };
+    let view = match RequestView::read(&body.bytes) {
+        Ok(view) => view,
+        Err(bad) => return down.fail(&bad.into()).await,
+    };
+    let route = node.config.route_for(view.model.as_str()).into_owned();
+    let request = Request { path, view, body: body.bytes.clone(), route, forwarded: forwarded(down) };
+    let id = down.request_id.to_str().unwrap_or_default().to_owned();
+    let mut exchange = Exchange::begin(node, Role::Gateway, &request.view.model, request.view.stream, &id);
+    let ended = run(node, down, request, body, &mut exchange).await.unwrap_or(Ended::Left);
+    exchange.finish(&ended);
+    if ended == Ended::Left { Err(Gone) } else { Ok(()) }
+}
+
+async fn run(
+    node: &Node,
+    down: &mut Downstream,
+    request: Request,
+    body: admit::Body,
+    exchange: &mut Exchange<'_>,
+) -> Result<Ended, Gone> {
+    let ready = match find(node, down, &request).await {
+        Ok(ready) => ready,
+        Err(NoAnswer::Left) => return Err(Gone),
+        Err(NoAnswer::Failed(failure)) => {
+            down.fail(&failure).await?;
+            return Ok(Ended::failed(&failure));
+        }
+        Err(NoAnswer::Verdict(refusal, upstream, attempts)) => {
+            exchange.answered(&upstream.name, attempts);
+            let status = refusal.status;
+            verdict(down, refusal, &upstream.name, served_by(&upstream, attempts)).await?;
+            return Ok(Ended::Refused { status });
+        }
+    };
+    exchange.answered(&ready.upstream.name, ready.attempts);
+    // Nothing is sent again from here on: what the body holds is let go while the answer flows.
+    let request_bytes = request.body.len() as u64;
+    let timeouts = timeouts(&request.route, &ready.upstream);
+    drop(request);
+    drop(body);
+    Ok(bring_back(node, down, ready, request_bytes, timeouts).await)
+}
+
+/// The headers of the tool that an upstream may see: never its keys.
+pub fn forwarded(down: &Downstream) -> Vec<(HeaderName, HeaderValue)> {
+    const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+    const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+    let names = [header::CONTENT_TYPE, header::ACCEPT, TRACEPARENT, TRACESTATE];
+    let header = |name: HeaderName| down.session.get_header(&name).cloned().map(|value| (name, value));
+    names.into_iter().filter_map(header).collect()
+}
+
+async fn find(node: &Node, down: &mut Downstream, request: &Request) -> Result<Ready, NoAnswer> {
+    let candidates = candidates(node, down, request).await?;
+    Search::new(node, candidates, request.view.stream)
+        .run(down, |upstream| ask(node, request, upstream))
+        .await
+}
+
+/// Who is known to have the model; who may have it if nobody is known to; an error if nobody may.
+async fn candidates(
+    node: &Node,
+    down: &mut Downstream,
+    request: &Request,
+) -> Result<Vec<(usize, Arc<Upstream>)>, NoAnswer> {
+    let reachable = node.roster.reachable(&request.route.to);
+    let who = |wanted: Option<bool>| -> Vec<(usize, Arc<Upstream>)> {
+        let serves = |upstream: &Upstream| upstream.serves(model_asked(request));
+        reachable.iter().filter(|(_, upstream)| serves(upstream) == wanted).cloned().collect()
+    };
+    let mut have = who(Some(true));
+    if have.is_empty() {
+        let probes =
+            join_all(reachable.iter().map(|(_, upstream)| node.prober.if_older(upstream, PROBE_AGE)));
+        // Whoever does not answer in time is asked with the request itself.
+        let _ = down.attend(request.view.stream, tokio::time::timeout(PROBE_PATIENCE, probes)).await?;
+        have = who(Some(true));
+    }
+    if have.is_empty() {
+        have = who(None);
+    }
+    if have.is_empty() {
+        return Err(NoAnswer::Failed(not_found(&request.view.model, &reachable)));
+    }
+    Ok(have)
+}
+
+/// The name by which the model is asked for: the route's `use`, if it has one.
+fn model_asked(request: &Request) -> &ModelName {
+    request.route.use_model.as_ref().unwrap_or(&request.view.model)
+}
+
+fn not_found(model: &ModelName, reachable: &[(usize, Arc<Upstream>)]) -> Failure {
+    const SIMILAR: f64 = 0.75;
+    let mut names: Vec<(f64, String)> = reachable
+        .iter()
+        .flat_map(|(_, upstream)| {
+            upstream.inventory().models().iter().map(|model| model.name.to_string()).collect::<Vec<_>>()
+        })
+        .map(|name| (strsim::jaro_winkler(&name, model.as_str()), name))
+        .filter(|(similarity, _)| *similarity > SIMILAR)
+        .collect();
+    names.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
+    names.dedup_by(|a, b| a.1 == b.1);
+    let near = names.into_iter().take(NEAR_MAX).map(|(_, name)| name).collect();
+    Failure::ModelNotFound { model: model.clone(), near }
+}
+
+fn ask<'r>(node: &Node, request: &'r Request, upstream: &Upstream) -> Ask<'r> {
+    let model = model_asked(request);
+    let local = upstream.identity == Identity::Local;
+    let changes = Changes {
+        model: (*model != request.view.model).then(|| model.clone()),
+        max_tokens_name: local,
+        developer_as_system: local
+            && !upstream.with_model(model, |model| model.knows_developer).unwrap_or(false),
+        ..Changes::default()
+    };
+    Ask {
+        path: request.path,
+        body: request.view.apply(&request.body, &changes),
+        requester: upstream.node().map(|_| node.me),
+        forwarded: &request.forwarded,
+        streamed: request.view.stream,
+        timeouts: timeouts(&request.route, upstream),
+    }
+}
+
+fn timeouts(route: &Route, upstream: &Upstream) -> Timeouts {
+    // A worker of protocol 2 says `: waiting` while it works; from others silence says nothing.
+    let keeps_alive = upstream.node().is_some() && upstream.inventory().protocol >= 2;
+    Timeouts {
+        first_byte: route.first_byte_timeout,
+        silence: keeps_alive.then_some(route.silence_timeout),
+        answer: route.answer_timeout,
+    }
+}
+
+async fn bring_back(
+    node: &Node,
+    down: &mut Downstream,
+    ready: Ready,
+    request_bytes: u64,
+    timeouts: Timeouts,
+) -> Ended {
+    let Ready { upstream, outcome, attempts, slot } = ready;
+    let books = match upstream.node() {
+        Some(worker) => Books::Served(Served { node, worker, bytes: request_bytes }),
+        None => Books::None,
+    };
+    let served_by = served_by(&upstream, attempts);
+    let ended = match outcome {
+        ReadyOutcome::Stream(open) => {
+            if down.start_stream(&served_by).await.is_err() {
+                return Ended::Left;
+            }
+            let limits = Limits { silence: timeouts.silence.unwrap_or(timeouts.first_byte), deadline: None };
+            stream::relay(&node.connections, down, open, &books, limits).await
+        }
+        ReadyOutcome::Whole(answer) => whole(down, answer, &books, served_by).await,
+    };
+    if let Ended::Lost { .. } = ended {
+        upstream.failed(std::time::Instant::now());
+    }
+    drop(slot);
+    ended
+}
+
+/// Sends a whole answer, books first. Shared with the worker.
+pub async fn whole(
+    down: &mut Downstream,
+    answer: crate::attempt::WholeAnswer,
+    books: &Books<'_>,
+    mut headers: Vec<(&'static str, String)>,
+) -> Ended {
+    let receipt = books.close_whole(&answer.body, answer.receipt.as_deref()).await;
+    headers.extend(receipt.map(|value| (carriers::RECEIPT_HEADER, value)));
+    let usage = upstream_ollama::usage::of_answer(&answer.body);
+    if down.is_streaming() {
+        // The tool asked for a stream, was told `: waiting`, and the upstream answered in one piece.
+        let reason = "the upstream did not stream its answer".to_owned();
+        let told = down.fail(&Failure::UpstreamLost { reason: reason.clone() }).await;
+        return told.map_or(Ended::Left, |()| Ended::Lost { reason });
+    }
+    match down.answer(answer.status, &answer.content_type, &headers, answer.body).await {
+        Ok(()) => Ended::Complete { usage },
+        Err(Gone) => Ended::Left,
+    }
+}
+
+/// Passes on what an upstream says of the request: its own words where they are an error object,
+/// ours where they are not. Shared with the worker.
+pub async fn verdict(
+    down: &mut Downstream,
+    refusal: crate::attempt::Refusal,
+    who: &str,
+    mut headers: Vec<(&'static str, String)>,
+) -> Result<(), Gone> {
+    let message = crate::attempt::error_message(&refusal.body);
+    if let (Some(_), false) = (&message, down.is_streaming()) {
+        headers.push(("x-should-retry", "false".into()));
+        return down.answer(refusal.status, &refusal.content_type, &headers, refusal.body).await;
+    }
+    let message =
+        message.unwrap_or_else(|| format!("{who} refused the request with status {}", refusal.status));
+    down.fail(&Failure::BadRequest { code: "invalid_value", param: None, message }).await
+}
+
+fn served_by(upstream: &Upstream, attempts: usize) -> Vec<(&'static str, String)> {
+    vec![(carriers::WORKER_HEADER, upstream.name.clone()), (carriers::ATTEMPTS_HEADER, attempts.to_string())]
+}

@@ -1,0 +1,7 @@
+//! The program `lobstah`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    gateway::cli::run()
+}

@@ -1,0 +1,181 @@
+//! Asking upstreams what they have: in the background, and at once when a request needs to know.
+
+use crate::{
+    fetch,
+    node::Node,
+    roster::{Identity, Inventory, Model, UNSAID_CONCURRENCY, Upstream},
+    target::Connections,
+};
+use parking_lot::Mutex;
+use protocol::{ModelName, NodeId, Tier, limits::ANNOUNCED_MODELS_MAX};
+use serde::Deserialize;
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio_util::sync::CancellationToken;
+use upstream_ollama::Ollama;
+
+/// How often everybody is asked.
+const EVERY: Duration = Duration::from_secs(10);
+
+/// How often who is down is asked: what came back is used soon after.
+const EVERY_WHILE_DOWN: Duration = Duration::from_secs(2);
+
+/// Details of so many models are remembered, by digest; beyond it they are asked for anew.
+const DETAILS_MAX: usize = 4096;
+
+/// Asks, and writes what it heard into the upstream's inventory.
+pub struct Prober {
+    ollama: Ollama,
+    connections: Arc<Connections>,
+    /// By digest, or by name where there is none: what a model is does not change under its digest.
+    details: Mutex<HashMap<String, Details>>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Details {
+    context_length: Option<u64>,
+    knows_developer: bool,
+}
+
+/// `GET /capacity` as far as it is read. Version 1 says less.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Capacity {
+    pubkey: Option<String>,
+    models: Option<Vec<String>>,
+    protocol: Option<u8>,
+    tier: Option<String>,
+    concurrency: Option<usize>,
+    queue_depth: Option<usize>,
+}
+
+impl Prober {
+    pub fn new(ollama: Ollama, connections: Arc<Connections>) -> Self {
+        Self { ollama, connections, details: Mutex::default() }
+    }
+
+    /// Asks unless somebody did within `age`. Several who want to know wait for one answer.
+    pub async fn if_older(&self, upstream: &Upstream, age: Duration) {
+        let mut probed = upstream.probed.lock().await;
+        if probed.is_none_or(|at| at.elapsed() >= age) {
+            self.ask(upstream).await;
+            *probed = Some(Instant::now());
+        }
+    }
+
+    /// Keeps every inventory fresh until the node stops.
+    pub async fn run(&self, node: &Node, stopping: CancellationToken) {
+        let mut tick = tokio::time::interval(EVERY_WHILE_DOWN);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = tick.tick() => {}
+                () = stopping.cancelled() => return,
+            }
+            let all = node.roster.all();
+            let probes = all.iter().map(|upstream| {
+                let age = if upstream.inventory().up { EVERY } else { EVERY_WHILE_DOWN };
+                // A little less than the interval, or every second tick would find it too young.
+                self.if_older(upstream, age.mul_f64(0.9))
+            });
+            tokio::select! {
+                _ = futures::future::join_all(probes) => {}
+                () = stopping.cancelled() => return,
+            }
+        }
+    }
+
+    async fn ask(&self, upstream: &Upstream) {
+        let was_up = upstream.inventory().up;
+        let heard = match &upstream.identity {
+            Identity::Local => self.ask_ollama().await,
+            Identity::Friend { node, .. } => self.ask_worker(upstream, *node).await,
+        };
+        match heard {
+            Ok(inventory) => upstream.set_inventory(inventory),
+            Err(why) => {
+                if was_up {
+                    tracing::warn!(upstream = %upstream.name, why, "an upstream does not answer");
+                }
+                upstream.set_down();
+            }
+        }
+    }
+
+    async fn ask_ollama(&self) -> Result<Inventory, String> {
+        let listed = self.ollama.models().await.map_err(|error| error.to_string())?;
+        let mut models = Vec::with_capacity(listed.len());
+        for model in listed {
+            let details = self.details(&model).await;
+            models.push(Model {
+                created: model.modified_at.as_deref().map_or(0, unix_seconds),
+                name: model.name,
+                digest: model.digest,
+                context_length: details.context_length,
+                knows_developer: details.knows_developer,
+                remote: model.remote,
+            });
+        }
+        Ok(Inventory::answered(models))
+    }
+
+    async fn details(&self, model: &upstream_ollama::Model) -> Details {
+        let key = model.digest.clone().unwrap_or_else(|| model.name.to_string());
+        if let Some(known) = self.details.lock().get(&key) {
+            return *known;
+        }
+        // An engine that cannot say (it speaks only OpenAI's API) is taken as one that knows little.
+        let Ok(shown) = self.ollama.show(&model.name).await else { return Details::default() };
+        let details =
+            Details { context_length: shown.context_length, knows_developer: shown.knows_developer_role };
+        let mut known = self.details.lock();
+        if known.len() >= DETAILS_MAX {
+            known.clear();
+        }
+        known.insert(key, details);
+        details
+    }
+
+    async fn ask_worker(&self, upstream: &Upstream, node: NodeId) -> Result<Inventory, String> {
+        let fetched = fetch::get(&self.connections, &upstream.destination, "/capacity").await;
+        let fetched = fetched.map_err(|error| error.to_string())?;
+        if fetched.status != 200 {
+            return Err(format!("GET /capacity answered {}", fetched.status));
+        }
+        let capacity: Capacity = serde_json::from_slice(&fetched.body)
+            .map_err(|error| format!("GET /capacity answered something else: {error}"))?;
+        if capacity.pubkey.as_deref().is_some_and(|key| key.parse() != Ok(node)) {
+            return Err("another node answers at this peer's URL; correct its key or its URL".into());
+        }
+        upstream.lane.set_limit(capacity.concurrency.unwrap_or(UNSAID_CONCURRENCY).max(1));
+        let mut inventory = Inventory::answered(named(capacity.models.unwrap_or_default()));
+        inventory.protocol = capacity.protocol.unwrap_or(1);
+        inventory.tier = capacity.tier.as_deref().map(Tier::from_wire).unwrap_or_default();
+        inventory.queue_depth = capacity.queue_depth.unwrap_or(0);
+        Ok(inventory)
+    }
+}
+
+/// Names that are no names are left out: a peer's mistake costs nobody else.
+fn named(names: Vec<String>) -> Vec<Model> {
+    let names = names.into_iter().take(ANNOUNCED_MODELS_MAX);
+    let parsed = names.filter_map(|name| name.parse::<ModelName>().ok());
+    let model = |name| Model {
+        name,
+        digest: None,
+        context_length: None,
+        created: 0,
+        knows_developer: false,
+        remote: false,
+    };
+    parsed.map(model).collect()
+}
+
+fn unix_seconds(rfc3339: &str) -> u64 {
+    let time = humantime::parse_rfc3339_weak(rfc3339).or_else(|_| humantime::parse_rfc3339(rfc3339));
+    let since = time.ok().and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
+    since.map_or(0, |since| since.as_secs())
+}

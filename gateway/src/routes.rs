@@ -1,0 +1,129 @@
+//! Method and path to handler, for the gateway and for the worker (SPEC section 6).
+
+use crate::{
+    admit,
+    downstream::{Downstream, Gone},
+    exchange::Role,
+    failure::Failure,
+    inference,
+    node::Node,
+    reports, worker,
+};
+use bytes::Bytes;
+use http::Method;
+
+/// A route that exists for a role, whatever the method.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Route<'p> {
+    /// One of the three that an engine answers.
+    Inference(&'static str),
+    Report(Report<'p>),
+}
+
+/// Something to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Report<'p> {
+    Welcome,
+    Models,
+    Model(&'p str),
+    Pubkey,
+    Peers,
+    Balance,
+    Ledger,
+    Capacity,
+    Healthz,
+    Readyz,
+    Metrics,
+}
+
+impl<'p> Route<'p> {
+    fn find(role: Role, path: &'p str) -> Option<Self> {
+        let gateway = role == Role::Gateway;
+        let report = match path {
+            "/v1/chat/completions" => return Some(Route::Inference("/v1/chat/completions")),
+            "/v1/completions" => return Some(Route::Inference("/v1/completions")),
+            "/v1/embeddings" => return Some(Route::Inference("/v1/embeddings")),
+            "/" => Report::Welcome,
+            "/v1/models" => Report::Models,
+            "/pubkey" => Report::Pubkey,
+            "/healthz" => Report::Healthz,
+            "/readyz" if gateway => Report::Readyz,
+            "/metrics" => Report::Metrics,
+            "/peers" if gateway => Report::Peers,
+            "/balance" if gateway => Report::Balance,
+            "/ledger" if gateway => Report::Ledger,
+            "/capacity" if !gateway => Report::Capacity,
+            _ => Report::Model(path.strip_prefix("/v1/models/").filter(|id| !id.is_empty() && gateway)?),
+        };
+        Some(Route::Report(report))
+    }
+
+    fn allow(self) -> &'static str {
+        match self {
+            Route::Inference(_) => "POST",
+            Route::Report(_) => "GET, HEAD",
+        }
+    }
+}
+
+/// Serves one request.
+pub async fn dispatch(node: &Node, role: Role, down: &mut Downstream) -> Result<(), Gone> {
+    let request = down.session.req_header();
+    let method = request.method.clone();
+    let path = request.uri.path().to_owned();
+    let query = request.uri.query().unwrap_or_default().to_owned();
+    if role == Role::Gateway
+        && let Err(failure) = admit::admit(down, &node.config.gateway, &path)
+    {
+        return down.fail_early(&failure).await;
+    }
+    if method == Method::OPTIONS && down.cross_origin.is_some() {
+        return preflight(down).await;
+    }
+    let Some(route) = Route::find(role, &path) else {
+        return down.fail_early(&Failure::NotFound { what: format!("the route {path}") }).await;
+    };
+    match (route, method) {
+        (Route::Inference(path), Method::POST) => match role {
+            Role::Gateway => inference::serve(node, down, path).await,
+            Role::Worker => worker::serve(node, down, path).await,
+        },
+        (Route::Report(report), Method::GET | Method::HEAD) => {
+            reports::answer(node, role, down, report, &query).await
+        }
+        _ => down.fail_early(&Failure::MethodNotAllowed { allow: route.allow() }).await,
+    }
+}
+
+/// A browser asks before it sends what a plain form could not; the origin was admitted already.
+async fn preflight(down: &mut Downstream) -> Result<(), Gone> {
+    let headers = [
+        ("access-control-allow-methods", "GET, POST, DELETE, OPTIONS".to_owned()),
+        (
+            "access-control-allow-headers",
+            down.header("access-control-request-headers").unwrap_or("*").to_owned(),
+        ),
+        ("access-control-max-age", "600".to_owned()),
+    ];
+    down.answer(204, "text/plain", &headers, Bytes::new()).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn model_ids_hold_slashes_and_colons() {
+        let found = Route::find(Role::Gateway, "/v1/models/hf.co/team/model:Q4_K_M");
+        assert_eq!(found, Some(Route::Report(Report::Model("hf.co/team/model:Q4_K_M"))));
+        assert_eq!(Route::find(Role::Gateway, "/v1/models/"), None);
+    }
+
+    #[test]
+    fn each_role_has_its_own_reports() {
+        assert!(Route::find(Role::Gateway, "/balance").is_some());
+        assert!(Route::find(Role::Worker, "/balance").is_none());
+        assert!(Route::find(Role::Worker, "/capacity").is_some());
+        assert!(Route::find(Role::Gateway, "/capacity").is_none());
+    }
+}

@@ -1,0 +1,161 @@
+//! A stream on its way back: bytes go on as they come, the books are done before the end.
+
+use crate::{
+    attempt::OpenStream,
+    books::Books,
+    downstream::{Downstream, Gone},
+    exchange::Ended,
+    failure::Failure,
+    meter::{End, Meter},
+    sse::Splitter,
+    target::{Connection, Connections, innermost},
+};
+use bytes::{Bytes, BytesMut};
+use futures::FutureExt;
+use std::time::Duration;
+use tokio::time::{Instant, sleep_until};
+
+/// Chunks that are here already go on in one write, up to this size.
+const COALESCED_BYTES_MAX: usize = 64 * 1024;
+
+/// After the end of the events the connection should end too; if it takes longer it is closed.
+const TRAILER_PATIENCE: Duration = Duration::from_millis(100);
+
+/// How long a stream may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Without a byte from the upstream.
+    pub silence: Duration,
+    /// In all; `None` for as long as it flows.
+    pub deadline: Option<Instant>,
+}
+
+/// Forwards a stream that has begun, to its end.
+pub async fn relay(
+    connections: &Connections,
+    down: &mut Downstream,
+    open: OpenStream,
+    books: &Books<'_>,
+    limits: Limits,
+) -> Ended {
+    let OpenStream { mut connection, mut splitter, first } = open;
+    let mut meter = Meter::new(books.watch());
+    let mut run = first;
+    let end = loop {
+        let passed = meter.pass(run);
+        if let Some(end) = passed.end {
+            break Ok((passed.forward, end));
+        }
+        if !passed.forward.is_empty() && down.send(passed.forward).await.is_err() {
+            return Ended::Left;
+        }
+        run = match next_run(down, &mut connection, &mut splitter, limits).await {
+            Ok(run) => run,
+            Err(Stop::Left) => return Ended::Left,
+            Err(Stop::Lost(reason)) => break Err(reason),
+        };
+    };
+    let finished = match end {
+        Ok((before, End::Done(done))) => complete(down, &meter, books, before, done).await,
+        Ok((before, End::Error(message))) => lost(down, before, message).await,
+        Err(reason) => lost(down, Bytes::new(), reason).await,
+    };
+    match finished {
+        Ok(ended @ Ended::Complete { .. }) => {
+            give_back(connections, connection).await;
+            ended
+        }
+        Ok(ended) => ended,
+        Err(Gone) => Ended::Left,
+    }
+}
+
+enum Stop {
+    Left,
+    Lost(String),
+}
+
+/// The next whole events, as many as are here.
+async fn next_run(
+    down: &mut Downstream,
+    connection: &mut Connection,
+    splitter: &mut Splitter,
+    limits: Limits,
+) -> Result<Bytes, Stop> {
+    let silent_at = Instant::now() + limits.silence;
+    loop {
+        let until = limits.deadline.map_or(silent_at, |deadline| deadline.min(silent_at));
+        let due = down.waiting_due();
+        let chunk = tokio::select! {
+            biased;
+            chunk = connection.session.read_response_body() => chunk,
+            _ = down.gone() => return Err(Stop::Left),
+            () = sleep_until(until.min(due)) => {
+                if until <= due {
+                    return Err(Stop::Lost(overdue(limits)));
+                }
+                down.say_waiting().await.map_err(|Gone| Stop::Left)?;
+                continue;
+            }
+        };
+        let chunk = chunk.map_err(|error| Stop::Lost(innermost(&error)))?;
+        let Some(chunk) = chunk else { return Err(Stop::Lost("the stream ended before its end".into())) };
+        let chunk = coalesce(connection, chunk);
+        let run = splitter.push(chunk).map_err(|error| Stop::Lost(error.to_string()))?;
+        if !run.is_empty() {
+            return Ok(run);
+        }
+    }
+}
+
+fn overdue(limits: Limits) -> String {
+    match limits.deadline {
+        Some(deadline) if Instant::now() >= deadline => "it took longer than the worker allows".into(),
+        _ => format!("nothing came for {} s", limits.silence.as_secs()),
+    }
+}
+
+/// Joins what has arrived already: one write instead of many, and nothing waits for it.
+fn coalesce(connection: &mut Connection, first: Bytes) -> Bytes {
+    let mut joined: Option<BytesMut> = None;
+    while joined.as_ref().map_or(first.len(), BytesMut::len) < COALESCED_BYTES_MAX {
+        // An error or the end is seen again by the next read.
+        let Some(Ok(Some(more))) = connection.session.read_response_body().now_or_never() else { break };
+        joined.get_or_insert_with(|| BytesMut::from(&first[..])).extend_from_slice(&more);
+    }
+    joined.map_or(first, BytesMut::freeze)
+}
+
+async fn complete(
+    down: &mut Downstream,
+    meter: &Meter,
+    books: &Books<'_>,
+    before: Bytes,
+    done: Bytes,
+) -> Result<Ended, Gone> {
+    // What came with the end goes out before the books are done: keeping a receipt takes a flush.
+    if !before.is_empty() {
+        down.send(before).await?;
+    }
+    let comment = books.close_stream(meter).await;
+    let tail = comment.map_or(done.clone(), |comment| [&comment[..], &done[..]].concat().into());
+    down.send(tail).await?;
+    down.finish_stream().await?;
+    Ok(Ended::Complete { usage: meter.usage })
+}
+
+async fn lost(down: &mut Downstream, before: Bytes, reason: String) -> Result<Ended, Gone> {
+    if !before.is_empty() {
+        down.send(before).await?;
+    }
+    down.fail(&Failure::UpstreamLost { reason: reason.clone() }).await?;
+    Ok(Ended::Lost { reason })
+}
+
+/// A connection whose answer ended can serve again; one on which more follows cannot.
+async fn give_back(connections: &Connections, mut connection: Connection) {
+    let end = tokio::time::timeout(TRAILER_PATIENCE, connection.session.read_response_body()).await;
+    if let Ok(Ok(None)) = end {
+        connections.give_back(connection).await;
+    }
+}

@@ -1,0 +1,216 @@
+//! A requester's request to the worker: a place in the engine, the answer metered on its way, the
+//! receipt before its end.
+
+use crate::{
+    admit,
+    attempt::{self, Ask, Outcome, Reason, Timeouts},
+    books::{Books, Serving},
+    clock,
+    downstream::{Downstream, Gone},
+    exchange::{Ended, Exchange, Role},
+    failure::{Attempted, Failure},
+    inference::{forwarded, verdict, whole},
+    node::Node,
+    roster::Model,
+    slots::{Lane, Slot, Slots},
+    stream::{self, Limits},
+};
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue};
+use protocol::{Requester, carriers};
+use std::{sync::Arc, time::Duration};
+use tokio::time::Instant;
+use upstream_ollama::{Changes, RequestView};
+
+/// A reader that takes less than this ...
+const SLOW_READER_BYTES: usize = 1024;
+/// ... in this long, while data waits for it, is cut (SPEC section 7).
+const SLOW_READER_WITHIN: Duration = Duration::from_secs(30);
+
+/// Room in the engine for others, and the queue before it.
+pub struct Engine {
+    pub lane: Arc<Lane>,
+    pub slots: Arc<Slots>,
+}
+
+impl Engine {
+    pub fn new(config: &config::Worker) -> Self {
+        Self { lane: Lane::new(config.concurrency), slots: Slots::new(config.queue) }
+    }
+
+    /// When a refused requester may come back: a guess that grows with the queue.
+    fn retry_after(&self) -> Duration {
+        let rounds = self.slots.waiting() / self.lane.limit().max(1);
+        Duration::from_secs(2 + rounds as u64).min(Duration::from_secs(60))
+    }
+}
+
+/// Whether this worker lends a model. One that runs in a cloud under a name that hides it is lent only
+/// if it is named in full.
+pub fn offers(node: &Node, model: &Model) -> bool {
+    let config = &node.config.worker;
+    let named = || config.models.iter().any(|glob| glob.as_str() == model.name.as_str());
+    config.offers(model.name.as_str()) && (!model.remote || named())
+}
+
+struct Request {
+    path: &'static str,
+    view: RequestView,
+    body: Bytes,
+    requester: Requester,
+    forwarded: Vec<(HeaderName, HeaderValue)>,
+}
+
+/// Serves one request for inference.
+pub async fn serve(node: &Node, down: &mut Downstream, path: &'static str) -> Result<(), Gone> {
+    down.cut_readers_slower_than(SLOW_READER_BYTES, SLOW_READER_WITHIN);
+    if let Some(failure) = node.cannot_keep_receipts() {
+        return down.fail_early(&failure).await;
+    }
+    let body = match admit::read_json(down, node.config.gateway.max_body, &node.body_memory).await {
+        Ok(body) => body,
+        Err(failure) => return down.fail_early(&failure).await,
+    };
+    let request = match read(node, down, path, body.bytes.clone()).await {
+        Ok(request) => request,
+        Err(failure) => return down.fail(&failure).await,
+    };
+    let id = down.request_id.to_str().unwrap_or_default().to_owned();
+    let mut exchange = Exchange::begin(node, Role::Worker, &request.view.model, request.view.stream, &id);
+    let ended = run(node, down, request, body, &mut exchange).await.unwrap_or(Ended::Left);
+    exchange.finish(&ended);
+    if ended == Ended::Left { Err(Gone) } else { Ok(()) }
+}
+
+async fn run(
+    node: &Node,
+    down: &mut Downstream,
+    request: Request,
+    body: admit::Body,
+    exchange: &mut Exchange<'_>,
+) -> Result<Ended, Gone> {
+    // Kept until the answer is over, whichever way that happens.
+    let Some(_slot) = place(node, down, request.view.stream).await? else {
+        let failure = Failure::Busy { retry_after: node.engine.retry_after() };
+        down.fail(&failure).await?;
+        return Ok(Ended::failed(&failure));
+    };
+    let started_at = clock::now();
+    let max_time = node.config.worker.max_time;
+    let deadline = Instant::now() + max_time;
+    let outcome = {
+        let ask = ask(node, &request, max_time);
+        let local = &node.roster.local().destination;
+        down.attend(request.view.stream, attempt::attempt(&node.connections, local, &ask)).await?
+    };
+    let books = Books::Serving(Serving {
+        node,
+        requester: request.requester,
+        model: request.view.model.clone(),
+        started_at,
+        usage_was_asked: request.view.include_usage,
+    });
+    drop(request);
+    drop(body);
+    exchange.answered("local", 1);
+    answer(node, down, outcome, &books, max_time, deadline).await
+}
+
+async fn answer(
+    node: &Node,
+    down: &mut Downstream,
+    outcome: Outcome,
+    books: &Books<'_>,
+    max_time: Duration,
+    deadline: Instant,
+) -> Result<Ended, Gone> {
+    let local = node.roster.local();
+    match outcome {
+        Outcome::Stream(open) => {
+            local.succeeded();
+            down.start_stream(&[]).await?;
+            let limits = Limits { silence: max_time, deadline: Some(deadline) };
+            Ok(stream::relay(&node.connections, down, open, books, limits).await)
+        }
+        Outcome::Whole(answer) => {
+            local.succeeded();
+            Ok(whole(down, answer, books, Vec::new()).await)
+        }
+        Outcome::Verdict(refusal) => {
+            let status = refusal.status;
+            verdict(down, refusal, "the engine", Vec::new()).await?;
+            Ok(Ended::Refused { status })
+        }
+        Outcome::Next(reason) => {
+            let failure = engine_failure(node, reason);
+            down.fail(&failure).await?;
+            Ok(Ended::failed(&failure))
+        }
+    }
+}
+
+async fn read(node: &Node, down: &Downstream, path: &'static str, body: Bytes) -> Result<Request, Failure> {
+    let view = RequestView::read(&body)?;
+    let requester = match down.header(carriers::REQUESTER_HEADER) {
+        None => Requester::Anonymous,
+        Some(text) => text.parse().map_err(|_| {
+            Failure::invalid_value(carriers::REQUESTER_HEADER, "x-lobstah-requester is not a node's key")
+        })?,
+    };
+    let local = node.roster.local();
+    if local.serves(&view.model) != Some(true) {
+        node.prober.if_older(local, Duration::from_secs(1)).await;
+    }
+    // An engine that was never heard of may have it: it is asked, and says so itself if not.
+    let offered = local.with_model(&view.model, |model| offers(node, model));
+    let unheard = local.serves(&view.model).is_none() && node.config.worker.offers(view.model.as_str());
+    if !offered.unwrap_or(unheard) {
+        return Err(Failure::ModelNotFound { model: view.model, near: Vec::new() });
+    }
+    Ok(Request { path, view, body, requester, forwarded: forwarded(down) })
+}
+
+/// A place in the engine, now or after a wait; `None` if too many wait already.
+async fn place(node: &Node, down: &mut Downstream, streamed: bool) -> Result<Option<Slot>, Gone> {
+    let Engine { lane, slots } = &node.engine;
+    if let Some(slot) = slots.try_take(lane) {
+        return Ok(Some(slot));
+    }
+    let Ok(ticket) = slots.queue(vec![Arc::clone(lane)]) else { return Ok(None) };
+    if streamed {
+        // At once, so that the gateway knows that it is queued here and not forgotten.
+        down.say_waiting().await?;
+    }
+    down.attend(streamed, ticket.slot()).await
+}
+
+fn ask<'r>(node: &Node, request: &'r Request, max_time: Duration) -> Ask<'r> {
+    let knows_developer = node.roster.local().with_model(&request.view.model, |model| model.knows_developer);
+    let changes = Changes {
+        ask_usage: true,
+        max_tokens_name: true,
+        developer_as_system: !knows_developer.unwrap_or(false),
+        ..Changes::default()
+    };
+    Ask {
+        path: request.path,
+        body: request.view.apply(&request.body, &changes),
+        requester: None,
+        forwarded: &request.forwarded,
+        streamed: request.view.stream,
+        timeouts: Timeouts { first_byte: max_time, silence: None, answer: max_time },
+    }
+}
+
+fn engine_failure(node: &Node, reason: Reason) -> Failure {
+    if reason.is_a_failure() {
+        node.roster.local().failed(std::time::Instant::now());
+    }
+    let attempts = vec![Attempted { peer: "local".into(), reason: reason.to_string() }];
+    match reason {
+        Reason::Down(_) => Failure::NoUpstream { message: "this worker's engine is not up".into(), attempts },
+        Reason::TimedOut => Failure::UpstreamTimeout { attempts },
+        Reason::Busy(retry_after) => Failure::Busy { retry_after },
+        Reason::Status(..) | Reason::Broken(_) => Failure::AllUpstreamsFailed { attempts },
+    }
+}
