@@ -1,0 +1,178 @@
+//! The part of an audit that goes through the entries.
+
+use super::{AuditReport, Finding};
+use crate::{
+    append::{GENESIS, link},
+    balance::Balances,
+    column::{integer, key_from, key_of, natural},
+    entry::Origin,
+    limits::SCAN_ROWS_MAX,
+    scan::{Step, scan},
+};
+use protocol::{NodeId, Receipt, Rejected, Requester, Signed, Usage};
+use rusqlite::{Connection, Row, types::ValueRef};
+use std::{convert::Infallible, ops::RangeInclusive};
+
+/// Read from index 1 on; the places below.
+const COLUMNS: &str = "signed, chain, worker, requester, nonce, job_id, model, input_tokens, output_tokens, \
+    started_at, completed_at, origin, posted_at";
+const SIGNED: usize = 1;
+const CHAIN: usize = 2;
+const WORKER: usize = 3;
+const REQUESTER: usize = 4;
+const INPUT_TOKENS: usize = 8;
+const OUTPUT_TOKENS: usize = 9;
+const ORIGIN: usize = 12;
+const POSTED_AT: usize = 13;
+
+pub(super) struct Replay<'r, P> {
+    report: &'r mut AuditReport,
+    progress: P,
+    balances: Balances,
+    /// Number and chain value of the entry before, or that its part of the file was unreadable.
+    before: Before,
+}
+
+#[derive(Clone, Copy)]
+enum Before {
+    Entry(i64, [u8; 32]),
+    Unreadable,
+}
+
+impl<'r, P: FnMut(u64, u64)> Replay<'r, P> {
+    pub(super) fn new(report: &'r mut AuditReport, progress: P) -> Self {
+        Self { report, progress, balances: Balances::default(), before: Before::Entry(0, GENESIS) }
+    }
+
+    /// Checks the entries up to `last`, and gives the balances that they make.
+    pub(super) fn run(mut self, conn: &Connection, last: i64) -> Balances {
+        let total = last.unsigned_abs();
+        let done = scan(conn, COLUMNS, i64::MIN..=last, |step| {
+            match step {
+                Step::Row(seq, row) => self.row(seq, row),
+                Step::Unreadable(lost) => self.unreadable(lost),
+            }
+            if self.report.entries.is_multiple_of(SCAN_ROWS_MAX as u64) {
+                (self.progress)(self.report.entries, total);
+            }
+            Ok::<(), Infallible>(())
+        });
+        let Ok(()) = done;
+        (self.progress)(self.report.entries, total);
+        if let Before::Entry(_, chain) = self.before {
+            self.report.head = hex::encode(chain);
+        }
+        self.balances
+    }
+
+    fn unreadable(&mut self, lost: RangeInclusive<i64>) {
+        self.report.add(Finding::Unreadable { from: *lost.start(), to: *lost.end() });
+        self.before = Before::Unreadable;
+    }
+
+    fn row(&mut self, seq: i64, row: &Row<'_>) {
+        let signed = bytes(row, SIGNED);
+        self.report.entries += 1;
+        self.report.last = seq;
+        self.check_chain(seq, signed, bytes(row, CHAIN));
+        match read_receipt(signed) {
+            Ok((receipt, verified)) => {
+                if let Err(reason) = verified {
+                    self.report.add(Finding::receipt(seq, reason));
+                }
+                self.check_columns(seq, row, &receipt);
+            }
+            Err(reason) => self.report.add(Finding::receipt(seq, reason)),
+        }
+        self.fold(row);
+    }
+
+    /// Compares with the chain value that is kept before it, not with a recomputed one: so each
+    /// break is named, and not everything behind the first.
+    fn check_chain(&mut self, seq: i64, signed: &[u8], chain: &[u8]) {
+        if let Before::Entry(before, value) = self.before {
+            if seq == before + 1 {
+                if chain != link(&value, signed) {
+                    self.broken(seq);
+                }
+            } else if seq > before {
+                self.report.add(Finding::RowsMissing { from: before + 1, to: seq - 1 });
+            } else {
+                // Before the first: nothing that we write.
+                self.broken(seq);
+                return;
+            }
+        }
+        match chain.try_into() {
+            Ok(value) => self.before = Before::Entry(seq, value),
+            Err(_) => self.before = Before::Entry(seq, GENESIS),
+        }
+    }
+
+    fn broken(&mut self, seq: i64) {
+        self.report.first_broken.get_or_insert(seq);
+        self.report.add(Finding::ChainBroken { seq });
+    }
+
+    fn check_columns(&mut self, seq: i64, row: &Row<'_>, receipt: &Receipt) {
+        let columns = [
+            ("worker", ValueRef::Blob(receipt.worker.as_bytes())),
+            ("requester", ValueRef::Blob(key_of(&receipt.requester))),
+            ("nonce", ValueRef::Blob(&receipt.nonce.0)),
+            ("job_id", ValueRef::Text(receipt.job_id.as_bytes())),
+            ("model", ValueRef::Text(receipt.model.as_str().as_bytes())),
+            ("input_tokens", ValueRef::Integer(integer(receipt.usage.input_tokens))),
+            ("output_tokens", ValueRef::Integer(integer(receipt.usage.output_tokens))),
+            ("started_at", ValueRef::Integer(integer(receipt.started_at.as_millis()))),
+            ("completed_at", ValueRef::Integer(integer(receipt.completed_at.as_millis()))),
+        ];
+        for (place, (column, should)) in columns.into_iter().enumerate() {
+            if row.get_ref(WORKER + place).ok() != Some(should) {
+                self.report.add(Finding::ColumnDiffers { seq, column });
+            }
+        }
+        if row.get(ORIGIN).ok().and_then(Origin::from_code).is_none() {
+            self.report.add(Finding::ColumnDiffers { seq, column: "origin" });
+        }
+        if natural(row, POSTED_AT).is_err() {
+            self.report.add(Finding::ColumnDiffers { seq, column: "posted_at" });
+        }
+    }
+
+    /// From the columns: they are what the accounts were made of, and they have just been compared
+    /// with the receipt. So a damaged receipt is one finding, and not two accounts besides.
+    fn fold(&mut self, row: &Row<'_>) {
+        if let Some((worker, requester, usage)) = parties(row) {
+            self.balances.add(worker, requester, usage);
+        }
+    }
+}
+
+fn parties(row: &Row<'_>) -> Option<(NodeId, Requester, Usage)> {
+    let worker = NodeId::from_bytes(bytes(row, WORKER).try_into().ok()?);
+    let requester = key_from(bytes(row, REQUESTER))?;
+    let usage = Usage {
+        input_tokens: natural(row, INPUT_TOKENS).ok()?,
+        output_tokens: natural(row, OUTPUT_TOKENS).ok()?,
+    };
+    Some((worker, requester, usage))
+}
+
+/// The receipt, and whether it is what its worker signed and in the form in which it was kept.
+fn read_receipt(signed: &[u8]) -> Result<(Receipt, Result<(), Rejected>), Rejected> {
+    let statement = Signed::<Receipt>::parse(signed)?;
+    let receipt = statement.unverified().clone();
+    let canonical = statement.to_json().as_bytes() == signed;
+    let verified = match statement.verify() {
+        Ok(_) if !canonical => Err(Rejected::Malformed("not in canonical form".into())),
+        verified => verified.map(drop),
+    };
+    Ok((receipt, verified))
+}
+
+fn bytes<'r>(row: &'r Row<'_>, place: usize) -> &'r [u8] {
+    match row.get_ref(place) {
+        Ok(ValueRef::Blob(bytes) | ValueRef::Text(bytes)) => bytes,
+        _ => &[],
+    }
+}
