@@ -38,8 +38,7 @@ pub struct Serving<'a> {
 pub struct Served<'a> {
     pub node: &'a Node,
     pub worker: NodeId,
-    /// How many bytes went out and came back besides the stream's: a version 1 receipt for more
-    /// tokens than that cannot be true.
+    /// How many bytes were sent: with those that came back, the most tokens that are believed.
     pub bytes: u64,
 }
 
@@ -188,7 +187,8 @@ impl Served<'_> {
         let now = clock::now();
         let receipt = check(carried, self.worker, self.node.me, now)?;
         let usage = receipt.usage;
-        match self.node.ledger.post(receipt, Origin::Received, now).await? {
+        // No order stands behind it: more tokens than bytes went over the wire cannot be true.
+        match self.node.ledger.post_at_most(receipt, bytes_moved, Origin::Received, now).await? {
             Posted::New { .. } => Ok(usage),
             Posted::Already { .. } => Err(Refused::Replayed),
         }

@@ -9,6 +9,7 @@ use crate::{
     route::{self, Standing},
     slots::Slot,
 };
+use protocol::ModelName;
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -61,6 +62,7 @@ pub struct Search<'a> {
     /// The first peer's opinion that the request is wrong: believed when a second one agrees.
     verdict: Option<(Refusal, Arc<Upstream>)>,
     give_up_at: tokio::time::Instant,
+    model: &'a ModelName,
     streamed: bool,
 }
 
@@ -73,10 +75,15 @@ enum Pick {
 
 impl<'a> Search<'a> {
     /// `candidates` with their group's place in the route; not empty.
-    pub fn new(node: &'a Node, candidates: Vec<(usize, Arc<Upstream>)>, streamed: bool) -> Self {
+    pub fn new(
+        node: &'a Node,
+        candidates: Vec<(usize, Arc<Upstream>)>,
+        model: &'a ModelName,
+        streamed: bool,
+    ) -> Self {
         let done = vec![false; candidates.len()];
         let give_up_at = tokio::time::Instant::now() + node.config.gateway.max_wait;
-        Self { node, candidates, done, tried: Vec::new(), verdict: None, give_up_at, streamed }
+        Self { node, candidates, done, tried: Vec::new(), verdict: None, give_up_at, model, streamed }
     }
 
     /// Asks one candidate after the other; `ask` makes the request for each.
@@ -210,9 +217,12 @@ impl<'a> Search<'a> {
         let all = |test: fn(&Reason) -> bool| self.tried.iter().all(|(_, reason)| test(reason));
         let (down, timed_out) =
             (all(|r| matches!(r, Reason::Down(_))), all(|r| matches!(r, Reason::TimedOut)));
+        let without_it = all(|r| matches!(r, Reason::Status(404, _)));
         let attempts: Vec<Attempted> = self.tried.into_iter().map(|(attempted, _)| attempted).collect();
         NoAnswer::Failed(if attempts.is_empty() {
             Failure::Busy { retry_after: COME_BACK }
+        } else if without_it {
+            Failure::ModelNotFound { model: self.model.clone(), near: Vec::new() }
         } else if down {
             Failure::NoUpstream { message: nobody_is_up(&attempts), attempts }
         } else if timed_out {

@@ -26,6 +26,9 @@ const PROBE_PATIENCE: Duration = Duration::from_secs(3);
 /// Answers that were probed more recently are believed before "nobody has it" is said.
 const PROBE_AGE: Duration = Duration::from_secs(1);
 
+/// A tool that takes less than 1 KiB in this long is taken for dead; a slow one only slows its upstream.
+const DEAD_READER_WITHIN: Duration = Duration::from_secs(600);
+
 /// So many names are offered when a model is not found.
 const NEAR_MAX: usize = 3;
 
@@ -40,6 +43,7 @@ struct Request {
 
 /// Serves one request for inference.
 pub async fn serve(node: &Node, down: &mut Downstream, path: &'static str) -> Result<(), Gone> {
+    down.cut_readers_slower_than(1024, DEAD_READER_WITHIN);
     let body = match admit::read_json(down, node.config.gateway.max_body, &node.body_memory).await {
         Ok(body) => body,
         Err(failure) => return down.fail_early(&failure).await,
@@ -98,7 +102,7 @@ pub fn forwarded(down: &Downstream) -> Vec<(HeaderName, HeaderValue)> {
 
 async fn find(node: &Node, down: &mut Downstream, request: &Request) -> Result<Ready, NoAnswer> {
     let candidates = candidates(node, down, request).await?;
-    Search::new(node, candidates, request.view.stream)
+    Search::new(node, candidates, &request.view.model, request.view.stream)
         .run(down, |upstream| ask(node, request, upstream))
         .await
 }

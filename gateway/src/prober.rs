@@ -6,6 +6,7 @@ use crate::{
     roster::{Identity, Inventory, Model, UNSAID_CONCURRENCY, Upstream},
     target::Connections,
 };
+use futures::StreamExt;
 use parking_lot::Mutex;
 use protocol::{ModelName, NodeId, Tier, limits::ANNOUNCED_MODELS_MAX};
 use serde::Deserialize;
@@ -25,6 +26,9 @@ const EVERY_WHILE_DOWN: Duration = Duration::from_secs(2);
 
 /// Details of so many models are remembered, by digest; beyond it they are asked for anew.
 const DETAILS_MAX: usize = 4096;
+
+/// So many are asked for at once.
+const DETAILS_AT_ONCE: usize = 8;
 
 /// Asks, and writes what it heard into the upstream's inventory.
 pub struct Prober {
@@ -107,19 +111,20 @@ impl Prober {
 
     async fn ask_ollama(&self) -> Result<Inventory, String> {
         let listed = self.ollama.models().await.map_err(|error| error.to_string())?;
-        let mut models = Vec::with_capacity(listed.len());
-        for model in listed {
-            let details = self.details(&model).await;
-            models.push(Model {
-                created: model.modified_at.as_deref().map_or(0, unix_seconds),
-                name: model.name,
-                digest: model.digest,
-                context_length: details.context_length,
-                knows_developer: details.knows_developer,
-                remote: model.remote,
-            });
+        let described = futures::stream::iter(listed).map(|model| self.describe(model));
+        Ok(Inventory::answered(described.buffered(DETAILS_AT_ONCE).collect().await))
+    }
+
+    async fn describe(&self, model: upstream_ollama::Model) -> Model {
+        let details = self.details(&model).await;
+        Model {
+            created: model.modified_at.as_deref().map_or(0, unix_seconds),
+            name: model.name,
+            digest: model.digest,
+            context_length: details.context_length,
+            knows_developer: details.knows_developer,
+            remote: model.remote,
         }
-        Ok(Inventory::answered(models))
     }
 
     async fn details(&self, model: &upstream_ollama::Model) -> Details {

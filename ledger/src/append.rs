@@ -20,8 +20,8 @@ pub(crate) const GENESIS: [u8; 32] = [0; 32];
 
 const HEAD: &str = "SELECT seq, chain FROM entry ORDER BY seq DESC LIMIT 1";
 const INSERT: &str = "INSERT INTO entry (seq, chain, worker, requester, nonce, job_id, model, input_tokens, \
-    output_tokens, started_at, completed_at, origin, posted_at, signed) \
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) \
+    output_tokens, started_at, completed_at, origin, posted_at, credits, signed) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15) \
     ON CONFLICT (worker, nonce) DO NOTHING";
 const FIND: &str = "SELECT seq, signed = ?3 FROM entry WHERE worker = ?1 AND nonce = ?2";
 /// Stops at the largest integer as the fold does: a sum beyond it would be no integer in SQLite.
@@ -90,15 +90,23 @@ pub(crate) struct Item {
     json: String,
     origin: Origin,
     posted_at: Timestamp,
+    credits: u64,
 }
 
 impl Item {
-    pub(crate) fn new(receipt: Verified<Receipt>, origin: Origin, now: Timestamp) -> Result<Self, PostError> {
+    /// It counts for its tokens, and for no more than `credits_max`.
+    pub(crate) fn new(
+        receipt: Verified<Receipt>,
+        credits_max: u64,
+        origin: Origin,
+        now: Timestamp,
+    ) -> Result<Self, PostError> {
         let json = receipt.to_json();
         if json.len() > STATEMENT_BYTES_MAX {
             return Err(PostError::TooLong { bytes: json.len() });
         }
-        Ok(Self { receipt, json, origin, posted_at: now })
+        let credits = receipt.usage.total().min(credits_max);
+        Ok(Self { receipt, json, origin, posted_at: now, credits })
     }
 }
 
@@ -127,13 +135,15 @@ impl<'c> Append<'c> {
     /// Appends one receipt. The outer error ends the whole transaction, the inner one concerns this
     /// receipt alone.
     pub(crate) fn append(&mut self, item: &Item) -> rusqlite::Result<Outcome> {
-        let chain = link(&self.chain, item.json.as_bytes());
+        let ours =
+            Ours { origin: item.origin.code(), posted_at: item.posted_at.as_millis(), credits: item.credits };
+        let chain = link(&self.chain, ours, item.json.as_bytes());
         match self.insert(item, &chain) {
             Ok(0) => Ok(self.find(item)?),
             Ok(_) => {
                 self.seq += 1;
                 self.chain = chain;
-                self.changes.add(item.receipt.worker, item.receipt.requester, item.receipt.usage);
+                self.changes.add(item.receipt.worker, item.receipt.requester, item.credits);
                 Ok(Ok(Posted::New { seq: self.seq }))
             }
             // Found out before anything was written, so the others are not concerned.
@@ -169,6 +179,7 @@ impl<'c> Append<'c> {
             integer(receipt.completed_at.as_millis()),
             item.origin.code(),
             integer(item.posted_at.as_millis()),
+            integer(item.credits),
             item.json,
         ])
     }
@@ -190,9 +201,25 @@ impl<'c> Append<'c> {
     }
 }
 
+/// What an entry says besides the receipt. No signature covers it, so the chain does.
+#[derive(Clone, Copy)]
+pub(crate) struct Ours {
+    pub(crate) origin: i64,
+    /// In Unix milliseconds.
+    pub(crate) posted_at: u64,
+    pub(crate) credits: u64,
+}
+
 /// The chain's value at an entry.
-pub(crate) fn link(previous: &[u8; 32], signed: &[u8]) -> [u8; 32] {
-    Sha256::new().chain_update(previous).chain_update(signed).finalize().into()
+pub(crate) fn link(previous: &[u8; 32], ours: Ours, signed: &[u8]) -> [u8; 32] {
+    Sha256::new()
+        .chain_update(previous)
+        .chain_update(ours.origin.to_be_bytes())
+        .chain_update(ours.posted_at.to_be_bytes())
+        .chain_update(ours.credits.to_be_bytes())
+        .chain_update(signed)
+        .finalize()
+        .into()
 }
 
 fn add_to_accounts(conn: &Connection, changes: &Balances) -> rusqlite::Result<()> {

@@ -4,7 +4,7 @@
 //! compares. Sums stop at [`CREDITS_MAX`] instead of wrapping. Because amounts are never negative,
 //! stopping there gives the same result in any order of arrival.
 
-use protocol::{NodeId, Receipt, Requester, Usage};
+use protocol::{NodeId, Receipt, Requester};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -50,14 +50,13 @@ impl Balances {
     pub fn of<'r>(receipts: impl IntoIterator<Item = &'r Receipt>) -> Self {
         let mut balances = Self::default();
         for receipt in receipts {
-            balances.add(receipt.worker, receipt.requester, receipt.usage);
+            balances.add(receipt.worker, receipt.requester, receipt.usage.total());
         }
         balances
     }
 
-    /// Adds one receipt.
-    pub fn add(&mut self, worker: NodeId, requester: Requester, usage: Usage) {
-        let credits = usage.total();
+    /// Adds one receipt that counts for so many credits.
+    pub fn add(&mut self, worker: NodeId, requester: Requester, credits: u64) {
         let worker = Requester::Node(worker);
 
         let account = self.accounts.entry(worker).or_default();
@@ -86,15 +85,11 @@ mod tests {
         NodeId::from_bytes([byte; 32])
     }
 
-    fn tokens(input: u64, output: u64) -> Usage {
-        Usage { input_tokens: input, output_tokens: output }
-    }
-
     #[test]
     fn a_receipt_is_earned_by_the_worker_and_spent_by_the_requester() {
         let mut balances = Balances::default();
-        balances.add(node(1), Requester::Node(node(2)), tokens(3, 4));
-        balances.add(node(1), Requester::Anonymous, tokens(1, 0));
+        balances.add(node(1), Requester::Node(node(2)), 3 + 4);
+        balances.add(node(1), Requester::Anonymous, 1);
 
         let of = |who| balances.accounts[&who];
         assert_eq!(of(Requester::Node(node(1))), Account { earned: 8, spent: 0, receipts: 2 });
@@ -106,7 +101,7 @@ mod tests {
     #[test]
     fn work_for_oneself_is_one_receipt() {
         let mut balances = Balances::default();
-        balances.add(node(1), Requester::Node(node(1)), tokens(3, 4));
+        balances.add(node(1), Requester::Node(node(1)), 3 + 4);
         assert_eq!(
             balances.accounts[&Requester::Node(node(1))],
             Account { earned: 7, spent: 7, receipts: 1 }
@@ -117,7 +112,7 @@ mod tests {
     fn a_sum_stops_at_the_largest_integer_instead_of_wrapping() {
         let mut balances = Balances::default();
         for _ in 0..3 {
-            balances.add(node(1), Requester::Anonymous, tokens(u64::MAX / 2, 1));
+            balances.add(node(1), Requester::Anonymous, u64::MAX / 2 + 1);
         }
         assert_eq!(balances.totals, Totals { earned: CREDITS_MAX, spent: CREDITS_MAX, receipts: 3 });
     }

@@ -78,7 +78,19 @@ impl Ledger {
         origin: Origin,
         now: Timestamp,
     ) -> Result<Posted, PostError> {
-        let item = Box::new(Item::new(receipt, origin, now)?);
+        self.post_at_most(receipt, u64::MAX, origin, now).await
+    }
+
+    /// [`Ledger::post`] of a receipt that is not believed beyond `credits_max`: it is kept as it is,
+    /// and counts for that much at the most.
+    pub async fn post_at_most(
+        &self,
+        receipt: Verified<Receipt>,
+        credits_max: u64,
+        origin: Origin,
+        now: Timestamp,
+    ) -> Result<Posted, PostError> {
+        let item = Box::new(Item::new(receipt, credits_max, origin, now)?);
         let (reply, answer) = oneshot::channel();
         self.send(Job::One { item, reply }).await?;
         answer.await.unwrap_or(Err(PostError::Closed))
@@ -102,7 +114,8 @@ impl Ledger {
         now: Timestamp,
     ) -> Vec<Result<Posted, PostError>> {
         let mut outcomes = Vec::with_capacity(receipts.len());
-        let mut receipts = receipts.into_iter().map(|receipt| Item::new(receipt, origin, now)).peekable();
+        let mut receipts =
+            receipts.into_iter().map(|receipt| Item::new(receipt, u64::MAX, origin, now)).peekable();
         while receipts.peek().is_some() {
             let batch = receipts.by_ref().take(BATCH_RECEIPTS_MAX).collect();
             outcomes.extend(block_on(self.post_batch(batch)));

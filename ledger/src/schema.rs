@@ -12,6 +12,7 @@ const APPLICATION_ID: i64 = 0x4C4F_4253;
 pub(crate) const MIGRATIONS: &[&str] = &[ENTRIES_AND_ACCOUNTS];
 
 /// `signed` stands last: queries that do not want it need not read past the short columns.
+/// `credits` is what the receipt counts for here: its tokens, or less where they cannot be believed.
 /// `requester` and `key` are the 32 bytes of a node, or empty for `anonymous`.
 const ENTRIES_AND_ACCOUNTS: &str = "
 PRAGMA application_id = 0x4C4F4253;
@@ -30,6 +31,7 @@ CREATE TABLE entry (
     completed_at  INTEGER NOT NULL,
     origin        INTEGER NOT NULL,
     posted_at     INTEGER NOT NULL,
+    credits       INTEGER NOT NULL,
     signed        TEXT    NOT NULL
 ) STRICT;
 CREATE UNIQUE INDEX entry_worker_nonce ON entry (worker, nonce);
@@ -152,7 +154,7 @@ mod tests {
     #[test]
     fn an_entry_can_be_neither_changed_nor_deleted() {
         let conn = opened();
-        let row = "INSERT INTO entry VALUES (1, x'', x'01', x'', x'02', '', '', 1, 1, 1, 1, 0, 1, '')";
+        let row = "INSERT INTO entry VALUES (1, x'', x'01', x'', x'02', '', '', 1, 1, 1, 1, 0, 1, 2, '')";
         conn.execute(row, []).unwrap();
         assert!(conn.execute("UPDATE entry SET model = 'other'", []).is_err());
         assert!(conn.execute("DELETE FROM entry", []).is_err());

@@ -59,6 +59,7 @@ fn a_flipped_bit_is_found_and_named() {
             Finding::ChainBroken { seq: 7 },
             Finding::BadReceipt { seq: 7, reason: "bad signature".into() },
             Finding::ColumnDiffers { seq: 7, column: "input_tokens" },
+            Finding::ColumnDiffers { seq: 7, column: "credits" },
         ]
     );
     // The rest is served, and nothing is silently dropped.
@@ -129,9 +130,20 @@ fn a_changed_column_is_found() {
         home.audit().findings,
         [
             Finding::ColumnDiffers { seq: 2, column: "model" },
+            // No signature covers where a receipt came from: the chain does.
+            Finding::ChainBroken { seq: 3 },
             Finding::ColumnDiffers { seq: 3, column: "origin" },
         ]
     );
+}
+
+#[test]
+fn a_receipt_that_was_made_to_count_for_less_is_found() {
+    let home = Home::with_receipts(5);
+    tamper(&home, "UPDATE entry SET credits = credits - 1 WHERE seq = 4");
+    let report = home.audit();
+    assert_eq!(report.first_broken, Some(4));
+    assert!(found(&report, |finding| matches!(finding, Finding::TotalsDiffer { .. })));
 }
 
 #[test]
@@ -140,7 +152,7 @@ fn a_nonce_that_stands_twice_is_found_without_the_index() {
     tamper(
         &home,
         "DROP INDEX entry_worker_nonce; INSERT INTO entry SELECT 4, chain, worker, requester, nonce, job_id, model, \
-         input_tokens, output_tokens, started_at, completed_at, origin, posted_at, signed FROM entry WHERE seq = 2",
+         input_tokens, output_tokens, started_at, completed_at, origin, posted_at, credits, signed FROM entry WHERE seq = 2",
     );
     let report = home.audit();
     assert!(report.findings.contains(&Finding::NonceTwice { first: 2, last: 4, times: 2 }), "{report:?}");

@@ -158,3 +158,15 @@ proptest! {
         prop_assert!(home.audit().is_clean());
     }
 }
+
+#[tokio::test]
+async fn a_receipt_that_is_not_believed_is_kept_whole_and_counts_for_less() {
+    let home = Home::new();
+    let ledger = home.open();
+    let posted = ledger.post_at_most(nth(1), 4, Origin::Received, NOW).await;
+    assert_eq!(posted.unwrap(), Posted::New { seq: 1 });
+    let reader = ledger.reader().unwrap();
+    assert_eq!(reader.totals().unwrap(), Totals { earned: 4, spent: 4, receipts: 1 });
+    assert_eq!(reader.last(1).unwrap()[0].signed, nth(1).to_json());
+    assert!(home.audit().is_clean());
+}

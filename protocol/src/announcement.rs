@@ -144,5 +144,7 @@ fn models(value: &Value) -> Result<Vec<ModelName>, Rejected> {
     let list = value.as_array().filter(|list| list.len() <= ANNOUNCED_MODELS_MAX);
     let list = list.ok_or_else(|| Rejected::malformed("`models` is not a list of at most 512 names"))?;
     let names = list.iter().map(|name| name.as_str().and_then(|text| text.parse().ok()));
-    names.collect::<Option<_>>().ok_or_else(|| Rejected::malformed("`models` holds something that is no name"))
+    names
+        .collect::<Option<_>>()
+        .ok_or_else(|| Rejected::malformed("`models` holds something that is no name"))
 }

@@ -27,11 +27,7 @@ impl ModelName {
     /// The name with Ollama's default tag made explicit: `llama3.1` gives `llama3.1:latest`.
     pub fn with_tag(&self) -> std::borrow::Cow<'_, str> {
         let last_part = self.0.rsplit('/').next().unwrap_or_default();
-        if last_part.contains(':') {
-            self.0.as_str().into()
-        } else {
-            format!("{}:latest", self.0).into()
-        }
+        if last_part.contains(':') { self.0.as_str().into() } else { format!("{}:latest", self.0).into() }
     }
 
     /// Whether both names mean the same model, the default tag being implied.

@@ -81,7 +81,9 @@ mod tests {
     fn only_the_one_spelling_parses() {
         let text = format!("lob1{}", "ab".repeat(32));
         assert_eq!(text.parse::<NodeId>().unwrap().to_string(), text);
-        for wrong in ["", "lob1", "ab", &text[4..], &text.to_uppercase(), &format!("{text}00"), &format!(" {text}")] {
+        for wrong in
+            ["", "lob1", "ab", &text[4..], &text.to_uppercase(), &format!("{text}00"), &format!(" {text}")]
+        {
             assert_eq!(wrong.parse::<NodeId>(), Err(NotANodeId), "{wrong:?}");
         }
     }

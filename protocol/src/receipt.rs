@@ -152,7 +152,8 @@ fn whole_number(value: &Value) -> Option<u64> {
     let number = match value.as_u64() {
         Some(integer) => integer,
         None => {
-            let double = value.as_f64().filter(|d| d.fract() == 0.0 && *d >= 0.0 && *d <= INTEGER_MAX as f64)?;
+            let double =
+                value.as_f64().filter(|d| d.fract() == 0.0 && *d >= 0.0 && *d <= INTEGER_MAX as f64)?;
             double as u64
         }
     };

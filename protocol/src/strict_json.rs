@@ -88,9 +88,14 @@ mod tests {
 
     #[test]
     fn a_key_that_stands_twice_is_refused_at_any_depth() {
-        assert!(parse(br#"{"a":1,"b":{"c":[{"d":1,"d":1}]}}"#).unwrap_err().to_string().contains("stands twice"));
+        assert!(
+            parse(br#"{"a":1,"b":{"c":[{"d":1,"d":1}]}}"#).unwrap_err().to_string().contains("stands twice")
+        );
         assert!(parse(br#"{"a":1,"\u0061":2}"#).is_err());
-        assert_eq!(parse(br#"{"a":[1,-2,0.5,null,true,"x"]}"#).unwrap(), serde_json::json!({"a":[1,-2,0.5,null,true,"x"]}));
+        assert_eq!(
+            parse(br#"{"a":[1,-2,0.5,null,true,"x"]}"#).unwrap(),
+            serde_json::json!({"a":[1,-2,0.5,null,true,"x"]})
+        );
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! The vectors of an implementation that shares no code with this one.
 
 use protocol::{
-    Announcement, Body, Identity, Keypair, Liveness, NodeId, NostrKeypair, Receipt, Rejected, Requester, Signed,
-    Timestamp, Usage, Verified, canonical::CanonicalBytes, carriers, identity::Parsed, keypair, receipt::Nonce,
+    Announcement, Body, Identity, Keypair, Liveness, NodeId, NostrKeypair, Receipt, Rejected, Requester,
+    Signed, Timestamp, Usage, Verified, canonical::CanonicalBytes, carriers, identity::Parsed, keypair,
+    receipt::Nonce,
 };
 use serde_json::Value;
 use std::{fs, path::Path};
@@ -58,11 +59,16 @@ fn canonical_json_is_byte_for_byte_theirs() {
 fn receipts_verify_exactly_when_theirs_do() {
     for case in vectors("receipts.json") {
         let name = text(&case, "name");
-        let outcome = Signed::<Receipt>::parse(case["signed"].to_string().as_bytes()).and_then(Signed::verify);
+        let outcome =
+            Signed::<Receipt>::parse(case["signed"].to_string().as_bytes()).and_then(Signed::verify);
         match (&outcome, text(&case, "why")) {
             (Ok(receipt), "ok") => {
                 assert_eq!(receipt.signed().canonical().as_str(), text(&case, "canonical"), "{name}");
-                assert_eq!(serde_json::from_str::<Value>(&receipt.to_json()).unwrap(), case["signed"], "{name}");
+                assert_eq!(
+                    serde_json::from_str::<Value>(&receipt.to_json()).unwrap(),
+                    case["signed"],
+                    "{name}"
+                );
                 let carried = carriers::from_base64::<Receipt>(text(&case, "header").as_bytes()).unwrap();
                 assert_eq!(&carried, receipt.signed(), "{name}");
                 let comment = text(&case, "sse").as_bytes().strip_prefix(carriers::RECEIPT_COMMENT).unwrap();
@@ -94,7 +100,8 @@ fn announcements_verify_and_live_exactly_when_theirs_do() {
     for case in vectors("announcements.json") {
         let name = text(&case, "name");
         let now = Timestamp::from_millis(case["now"].as_u64().unwrap());
-        let outcome = Signed::<Announcement>::parse(case["signed"].to_string().as_bytes()).and_then(Signed::verify);
+        let outcome =
+            Signed::<Announcement>::parse(case["signed"].to_string().as_bytes()).and_then(Signed::verify);
         let status = match &outcome {
             Ok(announcement) => match announcement.liveness(now) {
                 Liveness::Live => "ok",
@@ -157,7 +164,8 @@ fn a_key_of_small_order_verifies_nothing() {
 
 #[test]
 fn secrets_do_not_print() {
-    let identity = Identity { node: Keypair::from_seed(&[9; 32]), nostr: NostrKeypair::from_secret(&[9; 32]).unwrap() };
+    let identity =
+        Identity { node: Keypair::from_seed(&[9; 32]), nostr: NostrKeypair::from_secret(&[9; 32]).unwrap() };
     assert!(!format!("{identity:?}").contains(&"09".repeat(32)));
 }
 

@@ -2,28 +2,27 @@
 
 use super::{AuditReport, Finding};
 use crate::{
-    append::{GENESIS, link},
+    append::{GENESIS, Ours, link},
     balance::Balances,
     column::{integer, key_from, key_of, natural},
     entry::Origin,
     limits::SCAN_ROWS_MAX,
     scan::{Step, scan},
 };
-use protocol::{NodeId, Receipt, Rejected, Requester, Signed, Usage};
+use protocol::{NodeId, Receipt, Rejected, Requester, Signed};
 use rusqlite::{Connection, Row, types::ValueRef};
 use std::{convert::Infallible, ops::RangeInclusive};
 
 /// Read from index 1 on; the places below.
 const COLUMNS: &str = "signed, chain, worker, requester, nonce, job_id, model, input_tokens, output_tokens, \
-    started_at, completed_at, origin, posted_at";
+    started_at, completed_at, origin, posted_at, credits";
 const SIGNED: usize = 1;
 const CHAIN: usize = 2;
 const WORKER: usize = 3;
 const REQUESTER: usize = 4;
-const INPUT_TOKENS: usize = 8;
-const OUTPUT_TOKENS: usize = 9;
 const ORIGIN: usize = 12;
 const POSTED_AT: usize = 13;
+const CREDITS: usize = 14;
 
 pub(super) struct Replay<'r, P> {
     report: &'r mut AuditReport,
@@ -74,7 +73,7 @@ impl<'r, P: FnMut(u64, u64)> Replay<'r, P> {
         let signed = bytes(row, SIGNED);
         self.report.entries += 1;
         self.report.last = seq;
-        self.check_chain(seq, signed, bytes(row, CHAIN));
+        self.check_chain(seq, row);
         match read_receipt(signed) {
             Ok((receipt, verified)) => {
                 if let Err(reason) = verified {
@@ -89,10 +88,11 @@ impl<'r, P: FnMut(u64, u64)> Replay<'r, P> {
 
     /// Compares with the chain value that is kept before it, not with a recomputed one: so each
     /// break is named, and not everything behind the first.
-    fn check_chain(&mut self, seq: i64, signed: &[u8], chain: &[u8]) {
+    fn check_chain(&mut self, seq: i64, row: &Row<'_>) {
+        let chain = bytes(row, CHAIN);
         if let Before::Entry(before, value) = self.before {
             if seq == before + 1 {
-                if chain != link(&value, signed) {
+                if chain != link(&value, ours(row), bytes(row, SIGNED)) {
                     self.broken(seq);
                 }
             } else if seq > before {
@@ -137,25 +137,33 @@ impl<'r, P: FnMut(u64, u64)> Replay<'r, P> {
         if natural(row, POSTED_AT).is_err() {
             self.report.add(Finding::ColumnDiffers { seq, column: "posted_at" });
         }
+        if !natural(row, CREDITS).is_ok_and(|credits| credits <= receipt.usage.total()) {
+            self.report.add(Finding::ColumnDiffers { seq, column: "credits" });
+        }
     }
 
     /// From the columns: they are what the accounts were made of, and they have just been compared
     /// with the receipt. So a damaged receipt is one finding, and not two accounts besides.
     fn fold(&mut self, row: &Row<'_>) {
-        if let Some((worker, requester, usage)) = parties(row) {
-            self.balances.add(worker, requester, usage);
+        if let Some((worker, requester, credits)) = parties(row) {
+            self.balances.add(worker, requester, credits);
         }
     }
 }
 
-fn parties(row: &Row<'_>) -> Option<(NodeId, Requester, Usage)> {
+/// What the entry says itself; what cannot be read makes the chain disagree.
+fn ours(row: &Row<'_>) -> Ours {
+    Ours {
+        origin: row.get(ORIGIN).unwrap_or(-1),
+        posted_at: natural(row, POSTED_AT).unwrap_or(u64::MAX),
+        credits: natural(row, CREDITS).unwrap_or(u64::MAX),
+    }
+}
+
+fn parties(row: &Row<'_>) -> Option<(NodeId, Requester, u64)> {
     let worker = NodeId::from_bytes(bytes(row, WORKER).try_into().ok()?);
     let requester = key_from(bytes(row, REQUESTER))?;
-    let usage = Usage {
-        input_tokens: natural(row, INPUT_TOKENS).ok()?,
-        output_tokens: natural(row, OUTPUT_TOKENS).ok()?,
-    };
-    Some((worker, requester, usage))
+    Some((worker, requester, natural(row, CREDITS).ok()?))
 }
 
 /// The receipt, and whether it is what its worker signed and in the form in which it was kept.
