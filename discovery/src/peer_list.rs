@@ -36,7 +36,7 @@ pub struct PeerEntry {
 #[derive(Debug, thiserror::Error)]
 pub enum PeerListError {
     /// The file system said no.
-    #[error("{}: {source}", path.display())]
+    #[error("{} cannot be read or written", path.display())]
     Io {
         /// The file.
         path: PathBuf,
@@ -44,7 +44,7 @@ pub enum PeerListError {
         source: io::Error,
     },
     /// Not a JSON array of peers.
-    #[error("{}: not a list of peers: {source}; mend it or move it away", path.display())]
+    #[error("{} is not a list of peers; mend it or move it away", path.display())]
     Malformed {
         /// The file.
         path: PathBuf,

@@ -124,6 +124,8 @@ async fn read_body(down: &mut Downstream, max: u64, memory: &Arc<Semaphore>) -> 
     let deadline = Instant::now() + BODY_DEADLINE;
     // A chunked body says no length: it gets its share as it grows, a known one gets it at once.
     let mut share = reserve(memory, announced.unwrap_or(0) as usize, deadline).await?;
+    // pingora gives up keep-alive while it says "continue", since the body is not there yet.
+    let keepalive = down.session.get_keepalive();
     if down.header("expect").is_some_and(|value| value.eq_ignore_ascii_case("100-continue")) {
         down.session.write_continue_response().await.map_err(|_| Failure::RequestTimeout)?;
     }
@@ -141,6 +143,7 @@ async fn read_body(down: &mut Downstream, max: u64, memory: &Arc<Semaphore>) -> 
         }
         body.push(chunk, announced);
     }
+    down.session.set_keepalive(keepalive);
     Ok(Body { bytes: body.finish(), _share: share })
 }
 

@@ -4,17 +4,19 @@ use crate::{clock, downstream::Downstream, exchange::Role, failure::Failure, nod
 use async_trait::async_trait;
 use http::HeaderValue;
 use pingora_core::{
-    apps::{HttpPersistentSettings, HttpServerApp, HttpServerOptions, ReusedHttpStream},
-    protocols::http::ServerSession,
+    apps::{HttpPersistentSettings, HttpServerApp, HttpServerOptions, ReusedHttpStream, ServerApp},
+    protocols::{Stream, http::ServerSession},
     server::ShutdownWatch,
 };
 use std::{
+    io,
     sync::{
         Arc, LazyLock,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
+use tokio_util::sync::CancellationToken;
 
 /// An idle connection of a requester is kept this long.
 const KEEPALIVE_SECS: u64 = 60;
@@ -37,6 +39,11 @@ pub struct App {
 
 impl App {
     pub fn new(node: Arc<Node>, role: Role) -> Self {
+        Self { node, role, options: HttpServerOptions::default() }
+    }
+
+    /// The same for connections that begin with HTTP/2's preface.
+    fn for_h2c(node: Arc<Node>, role: Role) -> Self {
         let mut options = HttpServerOptions::default();
         options.h2c = true;
         options.h2_idle_timeout = Some(Duration::from_secs(KEEPALIVE_SECS));
@@ -85,7 +92,10 @@ impl HttpServerApp for App {
                 return None;
             }
         }
-        session.set_keepalive(Some(KEEPALIVE_SECS));
+        // Not where pingora decided to close: HTTP/1.0, or a body whose length is told in two ways.
+        if session.get_keepalive().is_some() {
+            session.set_keepalive(Some(KEEPALIVE_SECS));
+        }
         let session = self.serve(session).await?;
         let settings = HttpPersistentSettings::for_session(&session);
         let reusable = session.finish().await.ok()??;
@@ -94,6 +104,56 @@ impl HttpServerApp for App {
 
     fn server_options(&self) -> Option<&HttpServerOptions> {
         Some(&self.options)
+    }
+}
+
+/// The first thing that a connection meets: tells HTTP/2 from HTTP/1 by its first bytes.
+///
+/// pingora would do it itself, and wait without end for 24 bytes that a short request does not have
+/// and a silent connection never sends.
+pub struct Door {
+    stopping: CancellationToken,
+    h1: Arc<App>,
+    h2c: Arc<App>,
+}
+
+impl Door {
+    pub fn new(node: Arc<Node>, role: Role) -> Self {
+        Self {
+            stopping: node.stopping.clone(),
+            h1: Arc::new(App::new(Arc::clone(&node), role)),
+            h2c: Arc::new(App::for_h2c(node, role)),
+        }
+    }
+
+    /// Whether the connection begins with HTTP/2's preface; `None` if nothing came in time.
+    async fn is_h2c(&self, stream: &mut Stream) -> Option<bool> {
+        let mut method = [0; 4];
+        let mut preface = [0; PREFACE.len()];
+        let peeked = async {
+            stream.try_peek(&mut method).await?;
+            if method != PREFACE[..4] {
+                return Ok(false);
+            }
+            stream.try_peek(&mut preface).await?;
+            io::Result::Ok(preface == *PREFACE)
+        };
+        tokio::select! {
+            biased;
+            peeked = tokio::time::timeout(HEADER_DEADLINE, peeked) => peeked.ok()?.ok(),
+            () = self.stopping.cancelled() => None,
+        }
+    }
+}
+
+/// RFC 9113, section 3.4.
+const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+#[async_trait]
+impl ServerApp for Door {
+    async fn process_new(self: &Arc<Self>, mut stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
+        let app = if self.is_h2c(&mut stream).await? { &self.h2c } else { &self.h1 };
+        app.process_new(stream, shutdown).await
     }
 }
 

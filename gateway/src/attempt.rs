@@ -48,7 +48,7 @@ pub struct Timeouts {
 /// What came of a try.
 pub enum Outcome {
     /// A stream whose first event is here.
-    Stream(OpenStream),
+    Stream(Box<OpenStream>),
     /// A whole answer of status 200 to 299.
     Whole(WholeAnswer),
     /// The upstream says that the request itself is wrong.
@@ -162,7 +162,7 @@ fn request(
     ask: &Ask<'_>,
 ) -> Result<Box<RequestHeader>, Box<pingora_core::Error>> {
     let path = format!("{}{}", to.base_path, ask.path);
-    let mut header = RequestHeader::build_no_case(Method::POST, path.as_bytes(), Some(10))?;
+    let mut header = RequestHeader::build_no_case(Method::POST, path.as_bytes(), Some(6))?;
     header.insert_header(header::HOST, to.authority.as_str())?;
     header.insert_header(header::CONTENT_LENGTH, ask.body.len())?;
     header.insert_header(header::ACCEPT_ENCODING, "identity")?;
@@ -291,7 +291,8 @@ async fn first_event(
             if let Some(message) = event.data().and_then(error_message) {
                 return Err(broken(message));
             }
-            return Ok(Outcome::Stream(OpenStream { connection, splitter, first: run.slice(start..) }));
+            let first = run.slice(start..);
+            return Ok(Outcome::Stream(Box::new(OpenStream { connection, splitter, first })));
         }
     }
 }
@@ -322,10 +323,11 @@ fn brief(body: &[u8]) -> String {
     error_message(body).unwrap_or_default().chars().filter(|c| !c.is_control()).take(CHARS).collect()
 }
 
-/// How long a busy upstream wants to be left alone; a second if it does not say.
+/// How long a busy upstream wants to be left alone; a second if it does not say, or says 0: asking
+/// again at once would be a loop.
 fn retry_after(response: &ResponseHeader) -> Duration {
-    let seconds = text(response, header::RETRY_AFTER).parse().unwrap_or(1);
-    Duration::from_secs(seconds)
+    let seconds: u64 = text(response, header::RETRY_AFTER).parse().unwrap_or(1);
+    Duration::from_secs(seconds.max(1))
 }
 
 fn text(response: &ResponseHeader, name: HeaderName) -> String {

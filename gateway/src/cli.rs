@@ -1,6 +1,6 @@
 //! The command line: what may be typed, and the exit code (0 done, 1 failed, 2 wrong use).
 
-use crate::commands::{balance, config, demo, keygen, peers, receipts, up};
+use crate::commands::{ReaderLeft, balance, config, demo, keygen, peers, receipts, up};
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
@@ -69,6 +69,9 @@ pub fn run() -> ExitCode {
         Command::Config(command) => config::run(command),
     };
     outcome.unwrap_or_else(|error| {
+        if error.is::<ReaderLeft>() {
+            return ExitCode::SUCCESS;
+        }
         eprintln!("lobstah: {error:#}");
         ExitCode::FAILURE
     })

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 pub const WAITING_EVERY: Duration = Duration::from_secs(15);
 
 /// Longer pieces are cut, so that a slow reader's progress is seen in time.
-const PIECE_BYTES: usize = 4 * 1024;
+pub const PIECE_BYTES: usize = 1400;
 
 /// After an answer that came before the whole body: the rest is read for so long, so that the
 /// requester sees the answer and not a reset.
@@ -83,8 +83,13 @@ impl Downstream {
             insert(&mut response, HeaderName::from_static(name), value.clone())?;
         }
         self.status = Some(status);
-        self.session.write_response_header(Box::new(response)).await.map_err(|_| Gone)?;
-        self.pieces(body, true).await
+        // Boxed here and in the failures below, since almost every state of a request can end in one
+        // of them and none should hold room for it.
+        let sent = Box::pin(async {
+            self.session.write_response_header(Box::new(response)).await.map_err(|_| Gone)?;
+            self.pieces(body, true).await
+        });
+        sent.await
     }
 
     /// Answers with JSON.
@@ -96,21 +101,28 @@ impl Downstream {
     /// Answers with an error; in a stream that has begun, as its last event.
     pub async fn fail(&mut self, failure: &Failure) -> Result<(), Gone> {
         let body = serde_json::to_vec(&failure.body()).unwrap_or_default();
-        if self.streaming {
-            let event = [b"data: ".as_slice(), &body, b"\n\n"].concat();
-            self.send(event.into()).await?;
-            return self.finish_stream().await;
+        if !self.streaming {
+            let headers = failure.headers();
+            return Box::pin(self.answer(failure.status(), "application/json", &headers, body.into())).await;
         }
-        self.answer(failure.status(), "application/json", &failure.headers(), body.into()).await
+        let event = [b"data: ".as_slice(), &body, b"\n\n"].concat();
+        Box::pin(async {
+            self.send(event.into()).await?;
+            self.finish_stream().await
+        })
+        .await
     }
 
     /// Answers before the body was read to its end, then reads what is still coming for a moment.
     pub async fn fail_early(&mut self, failure: &Failure) -> Result<(), Gone> {
         self.session.set_keepalive(None);
-        self.fail(failure).await?;
-        let rest = self.session.drain_request_body();
-        let _ = tokio::time::timeout(DRAIN, rest).await;
-        Ok(())
+        Box::pin(async {
+            self.fail(failure).await?;
+            let rest = self.session.drain_request_body();
+            let _ = tokio::time::timeout(DRAIN, rest).await;
+            Ok(())
+        })
+        .await
     }
 
     /// Begins an event stream, unless it has begun.
@@ -145,8 +157,11 @@ impl Downstream {
 
     /// Tells a waiting requester of a stream that it is not forgotten.
     pub async fn say_waiting(&mut self) -> Result<(), Gone> {
-        self.start_stream(&[]).await?;
-        self.send(Bytes::from_static(WAITING_COMMENT)).await
+        Box::pin(async {
+            self.start_stream(&[]).await?;
+            self.send(Bytes::from_static(WAITING_COMMENT)).await
+        })
+        .await
     }
 
     /// When the next `: waiting` is due.
@@ -186,7 +201,7 @@ impl Downstream {
     }
 
     fn response(&self, status: u16, content_type: &str) -> Result<ResponseHeader, Gone> {
-        let mut response = ResponseHeader::build_no_case(status, Some(8)).map_err(|_| Gone)?;
+        let mut response = ResponseHeader::build_no_case(status, Some(6)).map_err(|_| Gone)?;
         insert(&mut response, header::CONTENT_TYPE, content_type)?;
         insert(&mut response, HeaderName::from_static("x-request-id"), self.request_id.clone())?;
         if let Some(origin) = &self.cross_origin {

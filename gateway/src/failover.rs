@@ -32,7 +32,7 @@ pub struct Ready {
 
 /// What it is ready to answer with.
 pub enum ReadyOutcome {
-    Stream(attempt::OpenStream),
+    Stream(Box<attempt::OpenStream>),
     Whole(attempt::WholeAnswer),
 }
 
@@ -58,6 +58,8 @@ pub struct Search<'a> {
     candidates: Vec<(usize, Arc<Upstream>)>,
     /// Places in `candidates` that are done with.
     done: Vec<bool>,
+    /// Places that were asked at least once.
+    asked: Vec<bool>,
     tried: Vec<(Attempted, Reason)>,
     /// The first peer's opinion that the request is wrong: believed when a second one agrees.
     verdict: Option<(Refusal, Arc<Upstream>)>,
@@ -83,7 +85,8 @@ impl<'a> Search<'a> {
     ) -> Self {
         let done = vec![false; candidates.len()];
         let give_up_at = tokio::time::Instant::now() + node.config.gateway.max_wait;
-        Self { node, candidates, done, tried: Vec::new(), verdict: None, give_up_at, model, streamed }
+        let asked = done.clone();
+        Self { node, candidates, done, asked, tried: Vec::new(), verdict: None, give_up_at, model, streamed }
     }
 
     /// Asks one candidate after the other; `ask` makes the request for each.
@@ -106,7 +109,8 @@ impl<'a> Search<'a> {
             upstream.sent(Instant::now());
             let work = attempt::attempt(&self.node.connections, &upstream.destination, &request);
             let outcome = down.attend(self.streamed, work).await?;
-            let attempts = self.tried.len() + 1;
+            self.asked[place] = true;
+            let attempts = self.attempts();
             let outcome = match outcome {
                 Outcome::Stream(open) => ReadyOutcome::Stream(open),
                 Outcome::Whole(answer) => ReadyOutcome::Whole(answer),
@@ -126,6 +130,11 @@ impl<'a> Search<'a> {
             return Ok(Ready { upstream, outcome, attempts, slot });
         }
         Err(self.exhausted())
+    }
+
+    /// How many upstreams were asked, those that were busy included.
+    fn attempts(&self) -> usize {
+        self.asked.iter().filter(|asked| **asked).count()
     }
 
     fn pick(&self) -> Pick {
@@ -199,7 +208,7 @@ impl<'a> Search<'a> {
     /// another agrees, or one could make every request fail.
     fn heard(&mut self, refusal: Refusal, upstream: Arc<Upstream>) -> Result<(), NoAnswer> {
         self.node.metrics.attempt("verdict");
-        let attempts = self.tried.len() + 1;
+        let attempts = self.attempts();
         if upstream.is_own() || self.verdict.is_some() {
             return Err(NoAnswer::Verdict(refusal, upstream, attempts));
         }
@@ -210,9 +219,9 @@ impl<'a> Search<'a> {
     }
 
     fn exhausted(self) -> NoAnswer {
-        let tried = self.tried.len();
+        let attempts = self.attempts();
         if let Some((refusal, upstream)) = self.verdict {
-            return NoAnswer::Verdict(refusal, upstream, tried);
+            return NoAnswer::Verdict(refusal, upstream, attempts);
         }
         let all = |test: fn(&Reason) -> bool| self.tried.iter().all(|(_, reason)| test(reason));
         let (down, timed_out) =

@@ -19,9 +19,9 @@ const FILE_BYTES_MAX: u64 = 64 * 1024;
 pub enum IdentityError {
     #[error("{}: others can read this key; run: chmod 600 {}", path.display(), path.display())]
     Readable { path: PathBuf },
-    #[error("{}: {source}", path.display())]
+    #[error("{} cannot be read or written", path.display())]
     Io { path: PathBuf, source: io::Error },
-    #[error("{}: {source}; restore it from a backup, or make a new one with `lobstah keygen --force`", path.display())]
+    #[error("{} is no identity; restore it from a backup, or make a new one with `lobstah keygen --force`", path.display())]
     Bad { path: PathBuf, source: BadIdentity },
     #[error("the system gives no random numbers: {0}")]
     Random(#[from] getrandom::Error),

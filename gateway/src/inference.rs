@@ -44,51 +44,65 @@ struct Request {
 /// Serves one request for inference.
 pub async fn serve(node: &Node, down: &mut Downstream, path: &'static str) -> Result<(), Gone> {
     down.cut_readers_slower_than(1024, DEAD_READER_WITHIN);
+    // Two boxes, one after the other: while the answer flows, nothing is kept of the search for it,
+    // and nothing is sent again, so the body is let go as well.
+    let found = Box::pin(begin(node, down, path)).await?;
+    let Some(Found { ready, exchange, request_bytes, timeouts }) = found else { return Ok(()) };
+    let ended = Box::pin(bring_back(node, down, ready, request_bytes, timeouts)).await;
+    exchange.finish(&ended);
+    if ended == Ended::Left { Err(Gone) } else { Ok(()) }
+}
+
+/// An upstream that is ready, and what is still needed of the request.
+struct Found<'a> {
+    ready: Ready,
+    exchange: Exchange<'a>,
+    request_bytes: u64,
+    timeouts: Timeouts,
+}
+
+/// Reads the request and finds who answers it; `None` if it was answered with an error.
+async fn begin<'a>(
+    node: &'a Node,
+    down: &mut Downstream,
+    path: &'static str,
+) -> Result<Option<Found<'a>>, Gone> {
     let body = match admit::read_json(down, node.config.gateway.max_body, &node.body_memory).await {
         Ok(body) => body,
-        Err(failure) => return down.fail_early(&failure).await,
+        Err(failure) => return down.fail_early(&failure).await.map(|()| None),
     };
     let view = match RequestView::read(&body.bytes) {
         Ok(view) => view,
-        Err(bad) => return down.fail(&bad.into()).await,
+        Err(bad) => return down.fail(&bad.into()).await.map(|()| None),
     };
     let route = node.config.route_for(view.model.as_str()).into_owned();
     let request = Request { path, view, body: body.bytes.clone(), route, forwarded: forwarded(down) };
     let id = down.request_id.to_str().unwrap_or_default().to_owned();
     let mut exchange = Exchange::begin(node, Role::Gateway, &request.view.model, request.view.stream, &id);
-    let ended = run(node, down, request, body, &mut exchange).await.unwrap_or(Ended::Left);
-    exchange.finish(&ended);
-    if ended == Ended::Left { Err(Gone) } else { Ok(()) }
-}
-
-async fn run(
-    node: &Node,
-    down: &mut Downstream,
-    request: Request,
-    body: admit::Body,
-    exchange: &mut Exchange<'_>,
-) -> Result<Ended, Gone> {
-    let ready = match find(node, down, &request).await {
-        Ok(ready) => ready,
-        Err(NoAnswer::Left) => return Err(Gone),
-        Err(NoAnswer::Failed(failure)) => {
-            down.fail(&failure).await?;
-            return Ok(Ended::failed(&failure));
+    let failed = match find(node, down, &request).await {
+        Ok(ready) => {
+            exchange.answered(&ready.upstream.name, ready.attempts);
+            let timeouts = timeouts(&request.route, &ready.upstream);
+            let request_bytes = request.body.len() as u64;
+            return Ok(Some(Found { ready, exchange, request_bytes, timeouts }));
         }
-        Err(NoAnswer::Verdict(refusal, upstream, attempts)) => {
+        Err(failed) => failed,
+    };
+    let ended = match failed {
+        NoAnswer::Left => Ended::Left,
+        NoAnswer::Failed(failure) => {
+            let told = down.fail(&failure).await;
+            told.map_or(Ended::Left, |()| Ended::failed(&failure))
+        }
+        NoAnswer::Verdict(refusal, upstream, attempts) => {
             exchange.answered(&upstream.name, attempts);
             let status = refusal.status;
-            verdict(down, refusal, &upstream.name, served_by(&upstream, attempts)).await?;
-            return Ok(Ended::Refused { status });
+            let told = verdict(down, refusal, &upstream.name, served_by(&upstream, attempts)).await;
+            told.map_or(Ended::Left, |()| Ended::Refused { status })
         }
     };
-    exchange.answered(&ready.upstream.name, ready.attempts);
-    // Nothing is sent again from here on: what the body holds is let go while the answer flows.
-    let request_bytes = request.body.len() as u64;
-    let timeouts = timeouts(&request.route, &ready.upstream);
-    drop(request);
-    drop(body);
-    Ok(bring_back(node, down, ready, request_bytes, timeouts).await)
+    exchange.finish(&ended);
+    if ended == Ended::Left { Err(Gone) } else { Ok(None) }
 }
 
 /// The headers of the tool that an upstream may see: never its keys.
@@ -207,7 +221,7 @@ async fn bring_back(
             let limits = Limits { silence: timeouts.silence.unwrap_or(timeouts.first_byte), deadline: None };
             stream::relay(&node.connections, down, open, &books, limits).await
         }
-        ReadyOutcome::Whole(answer) => whole(down, answer, &books, served_by).await,
+        ReadyOutcome::Whole(answer) => Box::pin(whole(down, answer, &books, served_by)).await,
     };
     if let Ended::Lost { .. } = ended {
         upstream.failed(std::time::Instant::now());

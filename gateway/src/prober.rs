@@ -44,6 +44,13 @@ struct Details {
     knows_developer: bool,
 }
 
+/// Why there is no inventory.
+enum Trouble {
+    Down(String),
+    /// With the key that it says is its own.
+    AnotherNode(String),
+}
+
 /// `GET /capacity` as far as it is read. Version 1 says less.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -100,17 +107,24 @@ impl Prober {
         };
         match heard {
             Ok(inventory) => upstream.set_inventory(inventory),
-            Err(why) => {
+            Err(Trouble::Down(why)) => {
                 if was_up {
                     tracing::warn!(upstream = %upstream.name, why, "an upstream does not answer");
                 }
-                upstream.set_down();
+                upstream.set_down(why);
+            }
+            Err(Trouble::AnotherNode(key)) => {
+                let why = format!("another node answers at its URL, {key}; correct its key or its URL");
+                if upstream.inventory().trouble.as_ref() != Some(&why) {
+                    tracing::warn!(upstream = %upstream.name, "{why}");
+                }
+                upstream.set_stranger(why);
             }
         }
     }
 
-    async fn ask_ollama(&self) -> Result<Inventory, String> {
-        let listed = self.ollama.models().await.map_err(|error| error.to_string())?;
+    async fn ask_ollama(&self) -> Result<Inventory, Trouble> {
+        let listed = self.ollama.models().await.map_err(|error| Trouble::Down(error.to_string()))?;
         let described = futures::stream::iter(listed).map(|model| self.describe(model));
         Ok(Inventory::answered(described.buffered(DETAILS_AT_ONCE).collect().await))
     }
@@ -144,16 +158,16 @@ impl Prober {
         details
     }
 
-    async fn ask_worker(&self, upstream: &Upstream, node: NodeId) -> Result<Inventory, String> {
+    async fn ask_worker(&self, upstream: &Upstream, node: NodeId) -> Result<Inventory, Trouble> {
         let fetched = fetch::get(&self.connections, &upstream.destination, "/capacity").await;
-        let fetched = fetched.map_err(|error| error.to_string())?;
+        let fetched = fetched.map_err(|error| Trouble::Down(error.to_string()))?;
         if fetched.status != 200 {
-            return Err(format!("GET /capacity answered {}", fetched.status));
+            return Err(Trouble::Down(format!("GET /capacity answered {}", fetched.status)));
         }
         let capacity: Capacity = serde_json::from_slice(&fetched.body)
-            .map_err(|error| format!("GET /capacity answered something else: {error}"))?;
-        if capacity.pubkey.as_deref().is_some_and(|key| key.parse() != Ok(node)) {
-            return Err("another node answers at this peer's URL; correct its key or its URL".into());
+            .map_err(|error| Trouble::Down(format!("GET /capacity answered something else: {error}")))?;
+        if let Some(key) = capacity.pubkey.as_ref().filter(|key| key.parse() != Ok(node)) {
+            return Err(Trouble::AnotherNode(key.chars().filter(|c| !c.is_control()).take(80).collect()));
         }
         upstream.lane.set_limit(capacity.concurrency.unwrap_or(UNSAID_CONCURRENCY).max(1));
         let mut inventory = Inventory::answered(named(capacity.models.unwrap_or_default()));

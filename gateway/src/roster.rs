@@ -66,6 +66,8 @@ pub struct Inventory {
     pub up: bool,
     /// Whether any probe was ever answered: else nobody can say what it does not have.
     pub known: bool,
+    /// What came of the last probe, if it was nothing good.
+    pub trouble: Option<String>,
     /// 2 where it said so.
     pub protocol: u8,
     pub tier: Tier,
@@ -165,11 +167,17 @@ impl Upstream {
         self.inventory.store(Arc::new(inventory));
     }
 
-    /// A probe failed: what it has is remembered, that it is down is noted.
-    pub fn set_down(&self) {
+    /// A probe failed: what it has is remembered, that it is down is noted, and why.
+    pub fn set_down(&self, why: String) {
         let mut inventory = Inventory::clone(&self.inventory.load());
         inventory.up = false;
+        inventory.trouble = Some(why);
         self.set_inventory(inventory);
+    }
+
+    /// Somebody else answers there: nothing is sent to whoever it is.
+    pub fn set_stranger(&self, why: String) {
+        self.set_inventory(Inventory { known: true, trouble: Some(why), ..Inventory::default() });
     }
 
     /// How it looks to the choice. `preference` is its group's place in the route.

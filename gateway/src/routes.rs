@@ -84,12 +84,13 @@ pub async fn dispatch(node: &Node, role: Role, down: &mut Downstream) -> Result<
         return down.fail_early(&Failure::NotFound { what: format!("the route {path}") }).await;
     };
     match (route, method) {
+        // Boxed, each by itself: an idle stream then holds what it needs and not the largest of all.
         (Route::Inference(path), Method::POST) => match role {
-            Role::Gateway => inference::serve(node, down, path).await,
-            Role::Worker => worker::serve(node, down, path).await,
+            Role::Gateway => Box::pin(inference::serve(node, down, path)).await,
+            Role::Worker => Box::pin(worker::serve(node, down, path)).await,
         },
         (Route::Report(report), Method::GET | Method::HEAD) => {
-            reports::answer(node, role, down, report, &query).await
+            Box::pin(reports::answer(node, role, down, report, &query)).await
         }
         _ => down.fail_early(&Failure::MethodNotAllowed { allow: route.allow() }).await,
     }

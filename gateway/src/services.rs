@@ -5,7 +5,7 @@
 //! whole grace period even when idle, and panics in a task where an address cannot be bound
 //! (docs/adr/0001).
 
-use crate::{app::App, exchange::Role, node::Node};
+use crate::{app::Door, downstream::PIECE_BYTES, exchange::Role, node::Node};
 use parking_lot::Mutex;
 use pingora_core::{
     listeners::{L4BufferSettings, ListenerConfig},
@@ -22,15 +22,16 @@ use std::{
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
-/// A connection reads up to this much at once. Bodies are read in larger steps past it.
-const READ_BUFFER: usize = 4 * 1024;
+/// What a connection reads past what was asked for. Headers and bodies are read past it, into buffers
+/// of their own; all that lands here is the look whether the requester is still there.
+const READ_BUFFER: usize = 64;
 
-/// Header and a short answer go out in one write; a stream is flushed event by event.
-const WRITE_BUFFER: usize = 4 * 1024;
+/// A piece of a stream with the frame around it, or a header and a short answer, go out in one write.
+const WRITE_BUFFER: usize = PIECE_BYTES + 64;
 
 /// An address that cannot be listened on.
 #[derive(Debug, thiserror::Error)]
-#[error("{role} cannot listen on {address}: {source}; {hint}")]
+#[error("{role} cannot listen on {address}; {hint}")]
 pub struct CannotListen {
     role: &'static str,
     address: SocketAddr,
@@ -104,7 +105,7 @@ impl Services {
         let mut fds = Fds::new();
         fds.add(address.clone(), bound.listener.into_raw_fd());
         let fds: ListenFds = Arc::new(Mutex::new(fds));
-        let app = App::new(Arc::clone(&self.node), role);
+        let app = Door::new(Arc::clone(&self.node), role);
         let mut service = Service::new(format!("lobstah {}", role.as_str()), app);
         let buffers = L4BufferSettings::new(READ_BUFFER, WRITE_BUFFER);
         service.add_listener(ListenerConfig::tcp(address).l4_buffer(buffers));

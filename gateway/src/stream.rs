@@ -34,11 +34,11 @@ pub struct Limits {
 pub async fn relay(
     connections: &Connections,
     down: &mut Downstream,
-    open: OpenStream,
+    open: Box<OpenStream>,
     books: &Books<'_>,
     limits: Limits,
 ) -> Ended {
-    let OpenStream { mut connection, mut splitter, first } = open;
+    let OpenStream { mut connection, mut splitter, first } = *open;
     let mut meter = Meter::new(books.watch());
     let mut run = first;
     let end = loop {
@@ -56,13 +56,14 @@ pub async fn relay(
         };
     };
     let finished = match end {
-        Ok((before, End::Done(done))) => complete(down, &meter, books, before, done).await,
-        Ok((before, End::Error(message))) => lost(down, before, message).await,
-        Err(reason) => lost(down, Bytes::new(), reason).await,
+        // Boxed: what happens once at the end should not take room in every stream that flows.
+        Ok((before, End::Done(done))) => Box::pin(complete(down, &meter, books, before, done)).await,
+        Ok((before, End::Error(message))) => Box::pin(lost(down, before, message)).await,
+        Err(reason) => Box::pin(lost(down, Bytes::new(), reason)).await,
     };
     match finished {
         Ok(ended @ Ended::Complete { .. }) => {
-            give_back(connections, connection).await;
+            Box::pin(give_back(connections, connection)).await;
             ended
         }
         Ok(ended) => ended,

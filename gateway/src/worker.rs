@@ -101,7 +101,9 @@ async fn run(
     let outcome = {
         let ask = ask(node, &request, max_time);
         let local = &node.roster.local().destination;
-        down.attend(request.view.stream, attempt::attempt(&node.connections, local, &ask)).await?
+        // Boxed, so that its room is given back before the answer flows.
+        let work = Box::pin(attempt::attempt(&node.connections, local, &ask));
+        down.attend(request.view.stream, work).await?
     };
     let books = Books::Serving(Serving {
         node,
@@ -113,7 +115,7 @@ async fn run(
     drop(request);
     drop(body);
     exchange.answered("local", 1);
-    answer(node, down, outcome, &books, max_time, deadline).await
+    Box::pin(answer(node, down, outcome, &books, max_time, deadline)).await
 }
 
 async fn answer(

@@ -16,6 +16,13 @@ pub const BATCH_TIME_MAX: Duration = Duration::from_millis(5);
 /// How long to wait for another process that is writing. Beyond it a post fails as locked.
 pub const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Where the last transaction held at least so many receipts, more are on their way ...
+pub const GATHER_FROM: usize = 4;
+
+/// ... and the next one waits this long for them: a flush less is worth more than the wait. Who posts
+/// alone never waits.
+pub const GATHER_TIME: Duration = Duration::from_micros(700);
+
 /// Writes (an entry or a commit counts one) after which the write-ahead log is copied into the
 /// database. More would save copies of pages that change again, and make that file longer: 20 to 40 MB at this
 /// number.

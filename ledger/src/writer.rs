@@ -6,7 +6,7 @@
 use crate::{
     actor::Inbox,
     append::{Append, Item, Outcome, PostError},
-    limits::{BATCH_RECEIPTS_MAX, BATCH_TIME_MAX, CHECKPOINT_WRITES},
+    limits::{BATCH_RECEIPTS_MAX, BATCH_TIME_MAX, CHECKPOINT_WRITES, GATHER_FROM, GATHER_TIME},
 };
 use rusqlite::{Connection, ErrorCode};
 use std::{
@@ -85,11 +85,12 @@ pub(crate) struct Writer {
     inbox: Inbox<Job>,
     counters: Arc<Counters>,
     writes_since_checkpoint: u64,
+    last_batch: usize,
 }
 
 impl Writer {
     pub(crate) fn new(conn: Connection, inbox: Inbox<Job>, counters: Arc<Counters>) -> Self {
-        Self { conn, inbox, counters, writes_since_checkpoint: 0 }
+        Self { conn, inbox, counters, writes_since_checkpoint: 0, last_batch: 0 }
     }
 
     /// Serves until the inbox is closed and empty.
@@ -111,6 +112,9 @@ impl Writer {
     /// Commits `first` and what is queued, and answers all of them.
     fn serve(&mut self, first: Job) {
         let mut jobs = vec![first];
+        if self.last_batch >= GATHER_FROM {
+            std::thread::sleep(GATHER_TIME);
+        }
         match self.write(&mut jobs) {
             Ok(outcomes) => answer(jobs, outcomes),
             // One receipt met the damage; the others may not have to.
@@ -143,6 +147,7 @@ impl Writer {
         }
         let new = append.commit()?;
         self.count(new);
+        self.last_batch = outcomes.len();
         Ok(outcomes)
     }
 

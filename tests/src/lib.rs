@@ -1,1 +1,35 @@
-//! Empty for now.
+//! What the stories in `tests/` are told with: the real binary in a home of its own, engines that
+//! obey, upstreams that lie, and clients that see every byte.
+//!
+//! A story starts what it needs ([`World`] for the usual pair), acts as a tool would, and waits for
+//! conditions ([`eventually`]), never for time to pass.
+#![allow(clippy::unwrap_used, reason = "a harness that cannot go on has found a failure")]
+#![allow(clippy::missing_panics_doc)]
+
+pub mod binary;
+pub mod chat;
+pub mod client;
+pub mod crew;
+pub mod engine;
+pub mod forge;
+pub mod home;
+pub mod node;
+pub mod patience;
+pub mod process;
+pub mod raw;
+pub mod rogue;
+pub mod rogue_worker;
+pub mod world;
+
+pub use chat::{ask, ask_stream};
+pub use client::{Answer, Stream};
+pub use crew::{Task, spawn};
+pub use engine::{Engine, engine, engine_with};
+pub use home::Home;
+pub use node::{Node, Setup};
+pub use patience::{eventually, soon};
+pub use raw::Raw;
+pub use rogue::{Act, Request, Rogue};
+pub use rogue_worker::RogueWorker;
+pub use serde_json::{Value, json};
+pub use world::World;

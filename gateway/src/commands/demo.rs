@@ -44,10 +44,15 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     up::runtime()?.block_on(async {
         tokio::select! {
             done = demo(&args, folder.path()) => done,
-            stopped = tokio::signal::ctrl_c() => { stopped?; Ok(ExitCode::from(130)) }
+            stopped = stopped() => { stopped?; Ok(ExitCode::from(130)) }
         }
     })
     // `folder` is dropped here: nothing is left behind, Ctrl-C included.
+}
+
+async fn stopped() -> std::io::Result<()> {
+    up::Signals::listen()?.stop().await;
+    Ok(())
 }
 
 async fn demo(args: &Args, folder: &Path) -> anyhow::Result<ExitCode> {

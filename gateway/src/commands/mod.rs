@@ -60,11 +60,16 @@ pub fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
     print(&format!("{text}\n"))
 }
 
-/// Prints to standard output. A reader that has seen enough (`lobstah … | head`) is no error.
+/// Whoever read our output has seen enough (`lobstah … | head`): the command ends, and well.
+#[derive(Debug, thiserror::Error)]
+#[error("standard output was closed")]
+pub struct ReaderLeft;
+
+/// Prints to standard output; [`ReaderLeft`] where nobody reads it any more.
 pub fn print(text: &str) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(ReaderLeft.into()),
         other => other.context("standard output cannot be written"),
     }
 }

@@ -1,6 +1,6 @@
 //! `lobstah receipts list | verify | export | import | audit`
 
-use super::{Home, counted, print, print_json, table};
+use super::{Home, ReaderLeft, counted, print, print_json, table};
 use crate::clock;
 use anyhow::Context;
 use clap::Subcommand;
@@ -126,7 +126,11 @@ fn verify(file: &Path, json: bool) -> anyhow::Result<ExitCode> {
 
 fn export() -> anyhow::Result<ExitCode> {
     let (_ledger, reader) = open()?;
-    let report = ledger::jsonl::export(&reader, io::stdout().lock())?;
+    let report = ledger::jsonl::export(&reader, io::stdout().lock()).map_err(|error| {
+        let cause = std::error::Error::source(&error).and_then(|cause| cause.downcast_ref::<io::Error>());
+        let left = cause.is_some_and(|cause| cause.kind() == io::ErrorKind::BrokenPipe);
+        if left { anyhow::Error::new(ReaderLeft) } else { error.into() }
+    })?;
     if report.unreadable > 0 {
         eprintln!(
             "lobstah: {} could not be read; run: lobstah receipts audit",

@@ -10,7 +10,7 @@ use ::config::{Config, Flag};
 use std::{net::IpAddr, process::ExitCode, sync::Arc, time::Duration};
 use tokio::{
     runtime::Runtime,
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
 };
 
 #[derive(clap::Args, Debug)]
@@ -103,44 +103,60 @@ fn run(home: &Home, config: Config, gateway: bool, worker: bool) -> anyhow::Resu
     let made = new_identity.then(|| home.paths.identity.display().to_string());
     let greeting = greeting(&node, &bound, made.as_deref());
     runtime()?.block_on(async {
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut signals = Signals::listen()?;
         let services = Services::start(Arc::clone(&node), bound);
-        print(&greeting)?;
-        tokio::select! {
-            () = say_what_is_found(&node) => {}
-            _ = terminate.recv() => return stop(services, drain, &mut interrupt).await,
-            _ = interrupt.recv() => return stop(services, drain, &mut interrupt).await,
+        // Whether anybody reads it or not, the node runs.
+        let _ = print(&greeting);
+        let told_to_stop = tokio::select! {
+            () = say_what_is_found(&node) => false,
+            () = signals.stop() => true,
+        };
+        if !told_to_stop {
+            signals.stop().await;
         }
+        // Finishes what is in flight; a second signal does not wait for it.
         tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+            cut = services.stop(drain) => {
+                if cut > 0 {
+                    tracing::warn!("{} cut: not done within {} s", counted(cut, "request"), drain.as_secs());
+                }
+                Ok(ExitCode::SUCCESS)
+            }
+            () = signals.stop() => {
+                tracing::warn!("stopped at once; what was in flight is cut");
+                Ok(ExitCode::FAILURE)
+            }
         }
-        stop(services, drain, &mut interrupt).await
     })
 }
 
-/// Finishes what is in flight; a second Ctrl-C does not wait for it.
-async fn stop(
-    services: Services,
-    drain: Duration,
-    interrupt: &mut tokio::signal::unix::Signal,
-) -> anyhow::Result<ExitCode> {
-    let cut = tokio::select! {
-        cut = services.stop(drain) => cut,
-        _ = interrupt.recv() => {
-            tracing::warn!("stopped at once; what was in flight is cut");
-            return Ok(ExitCode::FAILURE);
-        }
-    };
-    if cut > 0 {
-        tracing::warn!(
-            "{} did not finish within {} s and were cut",
-            counted(cut, "request"),
-            drain.as_secs()
-        );
+/// What a running node is told by signals.
+pub struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    pub fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
     }
-    Ok(ExitCode::SUCCESS)
+
+    /// Resolves when the node is to stop. A hang-up does not end it: the list of peers is followed
+    /// anyway, and lobstah.toml is read at the start only.
+    pub async fn stop(&mut self) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.hangup.recv() => tracing::warn!("lobstah.toml is read at the start: restart to apply it"),
+            }
+        }
+    }
 }
 
 fn greeting(node: &Node, bound: &[Bound], new_identity: Option<&str>) -> String {
@@ -188,7 +204,10 @@ async fn say_what_is_found(node: &Node) {
         let names: Vec<&str> = inventory.models().iter().map(|model| model.name.as_str()).collect();
         let who = upstream.display_name();
         text.push_str(&match (inventory.up, names.is_empty()) {
-            (false, _) => format!("  {who} does not answer yet; it is asked again every 2 s\n"),
+            (false, _) => {
+                let why = inventory.trouble.as_deref().unwrap_or("it does not answer");
+                format!("  {who} is not there yet: {why}\n")
+            }
             (true, true) => format!("  {who} has no models\n"),
             (true, false) => format!("  {who} has {}: {}\n", counted(names.len(), "model"), names.join(", ")),
         });

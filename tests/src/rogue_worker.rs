@@ -1,0 +1,77 @@
+//! A worker that knows its manners (`GET /capacity`) and behaves as its script says otherwise.
+
+use crate::rogue::{self, Act, Request, Rogue};
+use protocol::{Keypair, NodeId, Requester};
+use serde_json::json;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+#[derive(Debug)]
+pub struct RogueWorker {
+    pub rogue: Rogue,
+    key: Keypair,
+    silent: Arc<AtomicBool>,
+}
+
+/// What a script is told: who it is, and the request.
+#[derive(Debug)]
+pub struct Asked<'a> {
+    pub key: &'a Keypair,
+    pub request: &'a Request,
+}
+
+impl Asked<'_> {
+    /// Who asks, as the header says.
+    pub fn requester(&self) -> Requester {
+        self.request.header("x-lobstah-requester").map_or(Requester::Anonymous, |text| text.parse().unwrap())
+    }
+}
+
+/// A key that nobody has had before.
+pub fn new_key() -> Keypair {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).unwrap();
+    Keypair::from_seed(&seed)
+}
+
+impl RogueWorker {
+    /// One that has `practice:8b`.
+    pub async fn start(script: impl Fn(Asked<'_>) -> Vec<Act> + Send + Sync + 'static) -> Self {
+        Self::with_models(&[crate::engine::MODEL], script).await
+    }
+
+    pub async fn with_models(
+        models: &[&str],
+        script: impl Fn(Asked<'_>) -> Vec<Act> + Send + Sync + 'static,
+    ) -> Self {
+        let key = new_key();
+        let silent = Arc::new(AtomicBool::new(false));
+        let capacity = json!({
+            "pubkey": key.node_id(), "protocol": 2, "models": models, "tier": "best-effort", "concurrency": 4,
+            "queueDepth": 0, "jobCounts": {"queued": 0, "running": 0, "done": 0, "error": 0},
+        });
+        let (own_key, own_silent) = (key.clone(), Arc::clone(&silent));
+        let rogue = Rogue::start(move |request| match request.path.as_str() {
+            "/capacity" if own_silent.load(Ordering::Relaxed) => vec![Act::Close],
+            "/capacity" => vec![rogue::answer(200, "", &capacity.to_string())],
+            _ => script(Asked { key: &own_key, request }),
+        })
+        .await;
+        Self { rogue, key, silent }
+    }
+
+    pub fn id(&self) -> NodeId {
+        self.key.node_id()
+    }
+
+    pub fn url(&self) -> String {
+        self.rogue.url()
+    }
+
+    /// From now on it does not say what it has.
+    pub fn stop_answering_capacity(&self) {
+        self.silent.store(true, Ordering::Relaxed);
+    }
+}
