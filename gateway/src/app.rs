@@ -1,6 +1,13 @@
 //! One connection, request after request: pingora's `HttpServerApp` (docs/adr/0001).
 
-use crate::{clock, downstream::Downstream, exchange::Role, failure::Failure, node::Node, routes};
+use crate::{
+    clock,
+    downstream::{Downstream, Gone},
+    exchange::Role,
+    failure::Failure,
+    node::Node,
+    routes,
+};
 use async_trait::async_trait;
 use http::HeaderValue;
 use pingora_core::{
@@ -50,18 +57,15 @@ impl App {
         Self { node, role, options }
     }
 
-    async fn serve(&self, session: ServerSession) -> Option<ServerSession> {
-        let id = request_id(&session);
-        let mut down = Downstream::new(session, id);
-        let served = if self.node.stopping.is_cancelled() {
+    async fn serve(&self, down: &mut Downstream) -> Result<(), Gone> {
+        if self.node.stopping.is_cancelled() {
             down.session.set_keepalive(None);
-            down.fail_early(&Failure::Draining).await
-        } else if self.node.open.len() > REQUESTS_OPEN_MAX {
-            down.fail_early(&Failure::Busy { retry_after: Duration::from_secs(1) }).await
-        } else {
-            routes::dispatch(&self.node, self.role, &mut down).await
-        };
-        served.is_ok().then_some(down.session)
+            return down.fail_early(&Failure::Draining).await;
+        }
+        if self.node.open.len() > REQUESTS_OPEN_MAX {
+            return down.fail_early(&Failure::Busy { retry_after: Duration::from_secs(1) }).await;
+        }
+        routes::dispatch(&self.node, self.role, down).await
     }
 }
 
@@ -69,14 +73,15 @@ impl App {
 impl HttpServerApp for App {
     async fn process_new_http(
         self: &Arc<Self>,
-        mut session: ServerSession,
+        session: ServerSession,
         _shutdown: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
+        let mut down = Downstream::new(session);
         // A request that comes right behind another is kept for its turn, not taken for rubbish.
-        session.set_pipelining_enabled(true);
+        down.session.set_pipelining_enabled(true);
         let read = tokio::select! {
             biased;
-            read = tokio::time::timeout(HEADER_DEADLINE, session.read_request()) => read.ok()?,
+            read = tokio::time::timeout(HEADER_DEADLINE, down.session.read_request()) => read.ok()?,
             () = self.node.stopping.cancelled() => return None,
         };
         let _open = self.node.open.token();
@@ -84,21 +89,22 @@ impl HttpServerApp for App {
             Ok(true) => {}
             Ok(false) => return None,
             Err(_) => {
-                let mut down = Downstream::new(session, own_request_id());
                 let failure =
                     Failure::BadRequest { code: "invalid_request", param: None, message: NOT_HTTP.into() };
+                down.request_id = own_request_id();
                 down.session.set_keepalive(None);
                 let _ = down.fail(&failure).await;
                 return None;
             }
         }
         // Not where pingora decided to close: HTTP/1.0, or a body whose length is told in two ways.
-        if session.get_keepalive().is_some() {
-            session.set_keepalive(Some(KEEPALIVE_SECS));
+        if down.session.get_keepalive().is_some() {
+            down.session.set_keepalive(Some(KEEPALIVE_SECS));
         }
-        let session = self.serve(session).await?;
-        let settings = HttpPersistentSettings::for_session(&session);
-        let reusable = session.finish().await.ok()??;
+        down.request_id = request_id(&down.session);
+        self.serve(&mut down).await.ok()?;
+        let settings = HttpPersistentSettings::for_session(&down.session);
+        let reusable = down.session.finish().await.ok()??;
         Some(ReusedHttpStream::from_reusable_stream(reusable, settings))
     }
 

@@ -13,8 +13,8 @@ use tokio::time::Instant;
 /// While nothing else is sent in a stream, a comment goes out this often (SPEC section 7).
 pub const WAITING_EVERY: Duration = Duration::from_secs(15);
 
-/// Longer pieces are cut, so that a slow reader's progress is seen in time.
-pub const PIECE_BYTES: usize = 1400;
+/// Up to this much of a stream, with the frame around it, goes out in one write.
+pub const WRITE_BYTES: usize = 2 * 1024;
 
 /// After an answer that came before the whole body: the rest is read for so long, so that the
 /// requester sees the answer and not a reset.
@@ -31,19 +31,20 @@ pub struct Downstream {
     /// The foreign origin that the owner allowed and that asked.
     pub cross_origin: Option<HeaderValue>,
     streaming: bool,
-    /// Set once anything of an answer was written.
-    status: Option<u16>,
+    /// Longer writes are cut into pieces of this size, so that a slow reader's progress is seen.
+    piece_bytes: usize,
     last_write: Instant,
 }
 
 impl Downstream {
-    pub fn new(session: ServerSession, request_id: HeaderValue) -> Self {
+    /// A request whose head is still to be read; its id comes with it.
+    pub fn new(session: ServerSession) -> Self {
         Self {
             session,
-            request_id,
+            request_id: HeaderValue::from_static(""),
             cross_origin: None,
             streaming: false,
-            status: None,
+            piece_bytes: WRITE_BYTES,
             last_write: Instant::now(),
         }
     }
@@ -53,20 +54,20 @@ impl Downstream {
         self.streaming
     }
 
-    /// The status that was sent, if one was.
-    pub fn status(&self) -> Option<u16> {
-        self.status
-    }
-
     /// A request header's value, if it is text.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.session.get_header(name).and_then(|value| value.to_str().ok())
     }
 
-    /// The longest that writing `bytes` may take, by a floor on the reader's speed.
+    /// Cuts the requester off if it takes less than `bytes` in this long while data waits for it.
     pub fn cut_readers_slower_than(&mut self, bytes: usize, within: Duration) {
         let per_second = (bytes as u64).div_ceil(within.as_secs().max(1)) as usize;
         self.session.set_min_send_rate(Some(per_second));
+        // HTTP/2 knows no rate, so a piece there has a time.
+        if self.session.is_http2() {
+            self.session.set_write_timeout(Some(2 * within));
+        }
+        self.piece_bytes = 2 * bytes;
     }
 
     /// Answers in full: status, headers, body with its length.
@@ -82,7 +83,6 @@ impl Downstream {
         for (name, value) in headers {
             insert(&mut response, HeaderName::from_static(name), value.clone())?;
         }
-        self.status = Some(status);
         // Boxed here and in the failures below, since almost every state of a request can end in one
         // of them and none should hold room for it.
         let sent = Box::pin(async {
@@ -139,7 +139,6 @@ impl Downstream {
             insert(&mut response, HeaderName::from_static(name), value.clone())?;
         }
         self.streaming = true;
-        self.status = Some(200);
         self.session.write_response_header(Box::new(response)).await.map_err(|_| Gone)
     }
 
@@ -193,8 +192,8 @@ impl Downstream {
     }
 
     async fn pieces(&mut self, mut bytes: Bytes, end: bool) -> Result<(), Gone> {
-        while bytes.len() > PIECE_BYTES {
-            let piece = bytes.split_to(PIECE_BYTES);
+        while bytes.len() > self.piece_bytes {
+            let piece = bytes.split_to(self.piece_bytes);
             self.session.write_response_body(piece, false).await.map_err(|_| Gone)?;
         }
         self.session.write_response_body(bytes, end).await.map_err(|_| Gone)

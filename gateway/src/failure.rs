@@ -275,7 +275,7 @@ mod tests {
             Failure::UpstreamTimeout { attempts },
             Failure::UpstreamLost { reason: "cut".into() },
             Failure::Draining,
-            Failure::Internal { message: "disk".into() },
+            Failure::Internal { message: "the disk is full".into() },
         ]
     }
 

@@ -26,8 +26,10 @@ const PROBE_PATIENCE: Duration = Duration::from_secs(3);
 /// Answers that were probed more recently are believed before "nobody has it" is said.
 const PROBE_AGE: Duration = Duration::from_secs(1);
 
-/// A tool that takes less than 1 KiB in this long is taken for dead; a slow one only slows its upstream.
-const DEAD_READER_WITHIN: Duration = Duration::from_secs(600);
+/// A tool that takes less than this ...
+const DEAD_READER_BYTES: usize = 8 * 1024;
+/// ... in this long is taken for dead; one that is merely slow slows its upstream and no more.
+const DEAD_READER_WITHIN: Duration = Duration::from_secs(80 * 60);
 
 /// So many names are offered when a model is not found.
 const NEAR_MAX: usize = 3;
@@ -43,7 +45,7 @@ struct Request {
 
 /// Serves one request for inference.
 pub async fn serve(node: &Node, down: &mut Downstream, path: &'static str) -> Result<(), Gone> {
-    down.cut_readers_slower_than(1024, DEAD_READER_WITHIN);
+    down.cut_readers_slower_than(DEAD_READER_BYTES, DEAD_READER_WITHIN);
     // Two boxes, one after the other: while the answer flows, nothing is kept of the search for it,
     // and nothing is sent again, so the body is let go as well.
     let found = Box::pin(begin(node, down, path)).await?;

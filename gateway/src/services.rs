@@ -5,7 +5,7 @@
 //! whole grace period even when idle, and panics in a task where an address cannot be bound
 //! (docs/adr/0001).
 
-use crate::{app::Door, downstream::PIECE_BYTES, exchange::Role, node::Node};
+use crate::{app::Door, downstream::WRITE_BYTES, exchange::Role, node::Node};
 use parking_lot::Mutex;
 use pingora_core::{
     listeners::{L4BufferSettings, ListenerConfig},
@@ -27,7 +27,7 @@ use tokio_util::task::TaskTracker;
 const READ_BUFFER: usize = 64;
 
 /// A piece of a stream with the frame around it, or a header and a short answer, go out in one write.
-const WRITE_BUFFER: usize = PIECE_BYTES + 64;
+const WRITE_BUFFER: usize = WRITE_BYTES + 64;
 
 /// An address that cannot be listened on.
 #[derive(Debug, thiserror::Error)]

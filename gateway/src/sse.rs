@@ -78,8 +78,9 @@ impl Event {
 /// The events of a run that [`Splitter::push`] gave.
 pub fn events(mut run: Bytes) -> impl Iterator<Item = Event> {
     std::iter::from_fn(move || {
-        let end = first_boundary(&run)?;
-        Some(Event(run.split_to(end)))
+        // What is left behind the last boundary is the end of a blank line that was counted with it.
+        let end = first_boundary(&run).unwrap_or(run.len());
+        (end > 0).then(|| Event(run.split_to(end)))
     })
 }
 

@@ -1,4 +1,5 @@
 //! The vectors of an implementation that shares no code with this one.
+#![allow(clippy::unwrap_used, reason = "a test ends there")]
 
 use protocol::{
     Announcement, Body, Identity, Keypair, Liveness, NodeId, NostrKeypair, Receipt, Rejected, Requester,
