@@ -158,7 +158,9 @@ const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 #[async_trait]
 impl ServerApp for Door {
     async fn process_new(self: &Arc<Self>, mut stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
-        let app = if self.is_h2c(&mut stream).await? { &self.h2c } else { &self.h1 };
+        // Boxed, so that the look does not take room for as long as the connection lasts.
+        let h2c = Box::pin(self.is_h2c(&mut stream)).await?;
+        let app = if h2c { &self.h2c } else { &self.h1 };
         app.process_new(stream, shutdown).await
     }
 }
