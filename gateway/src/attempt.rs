@@ -1,15 +1,16 @@
 //! One try at one upstream: it is ready to answer, or there is a reason to ask the next.
 
 use crate::{
+    outcome::{OpenStream, Outcome, Reason, WholeAnswer, error_message, refused, text},
     sse::{self, Splitter},
-    target::{ConnectError, Connection, Connections, innermost},
+    target::{ConnectError, Connection, Connections, Destination, innermost},
 };
 use bytes::{Bytes, BytesMut};
 use futures::FutureExt;
 use http::{HeaderName, HeaderValue, Method, header};
 use pingora_http::{RequestHeader, ResponseHeader};
 use protocol::{NodeId, carriers::REQUESTER_HEADER};
-use std::{fmt, time::Duration};
+use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
 /// A longer answer that is not streamed counts as broken.
@@ -45,81 +46,6 @@ pub struct Timeouts {
     pub answer: Duration,
 }
 
-/// What came of a try.
-pub enum Outcome {
-    /// A stream whose first event is here.
-    Stream(Box<OpenStream>),
-    /// A whole answer of status 200 to 299.
-    Whole(WholeAnswer),
-    /// The upstream says that the request itself is wrong.
-    Verdict(Refusal),
-    /// Ask the next.
-    Next(Reason),
-}
-
-/// A stream that has begun.
-pub struct OpenStream {
-    pub connection: Connection,
-    pub splitter: Splitter,
-    /// Whole events; the first of them is not a comment.
-    pub first: Bytes,
-}
-
-/// A whole answer.
-pub struct WholeAnswer {
-    pub status: u16,
-    pub content_type: String,
-    pub body: Bytes,
-    /// `x-lobstah-receipt`
-    pub receipt: Option<String>,
-}
-
-/// A 4xx answer that is about the request.
-#[derive(Clone, Debug)]
-pub struct Refusal {
-    pub status: u16,
-    pub content_type: String,
-    pub body: Bytes,
-}
-
-/// Why the next upstream is asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reason {
-    /// Nothing listens there.
-    Down(String),
-    /// No first byte in time.
-    TimedOut,
-    /// It is busy, and said for how long.
-    Busy(Duration),
-    /// It answered with this status: 5xx, or a 4xx that is about itself.
-    Status(u16, String),
-    /// The connection or the answer broke.
-    Broken(String),
-}
-
-impl Reason {
-    /// Whether the upstream itself is at fault, so that its breaker should know.
-    pub fn is_a_failure(&self) -> bool {
-        match self {
-            Reason::Down(_) | Reason::TimedOut | Reason::Broken(_) => true,
-            Reason::Status(status, _) => *status >= 500,
-            Reason::Busy(_) => false,
-        }
-    }
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Reason::Down(why) | Reason::Broken(why) => f.write_str(why),
-            Reason::TimedOut => f.write_str("no first byte in time"),
-            Reason::Busy(_) => f.write_str("busy"),
-            Reason::Status(status, message) if message.is_empty() => write!(f, "status {status}"),
-            Reason::Status(status, message) => write!(f, "status {status}: {message}"),
-        }
-    }
-}
-
 /// How an exchange on one connection went wrong.
 enum Trouble {
     /// Before any byte of an answer: on a used connection this may be the connection's fault.
@@ -129,7 +55,7 @@ enum Trouble {
 }
 
 /// Tries once; a second time on a new connection if a used one turned out to be dead.
-pub async fn attempt(connections: &Connections, to: &crate::target::Destination, ask: &Ask<'_>) -> Outcome {
+pub async fn attempt(connections: &Connections, to: &Destination, ask: &Ask<'_>) -> Outcome {
     let mut fresh = false;
     loop {
         let connection = match connections.open(to, fresh).await {
@@ -157,10 +83,7 @@ fn no_connection(error: &ConnectError) -> Reason {
     }
 }
 
-fn request(
-    to: &crate::target::Destination,
-    ask: &Ask<'_>,
-) -> Result<Box<RequestHeader>, Box<pingora_core::Error>> {
+fn request(to: &Destination, ask: &Ask<'_>) -> Result<Box<RequestHeader>, Box<pingora_core::Error>> {
     let path = format!("{}{}", to.base_path, ask.path);
     let mut header = RequestHeader::build_no_case(Method::POST, path.as_bytes(), Some(6))?;
     header.insert_header(header::HOST, to.authority.as_str())?;
@@ -295,41 +218,4 @@ async fn first_event(
             return Ok(Outcome::Stream(Box::new(OpenStream { connection, splitter, first })));
         }
     }
-}
-
-/// The message of an event that is nothing but an error.
-pub fn error_message(data: &[u8]) -> Option<String> {
-    if !data.trim_ascii_start().starts_with(b"{\"error\"") {
-        return None;
-    }
-    let value: serde_json::Value = serde_json::from_slice(data).ok()?;
-    let error = value.get("error")?;
-    let message = error.get("message").unwrap_or(error);
-    Some(message.as_str().map_or_else(|| message.to_string(), str::to_owned))
-}
-
-fn refused(status: u16, content_type: String, response: &ResponseHeader, body: Bytes) -> Outcome {
-    match status {
-        400 | 409 | 413 | 415 | 422 => Outcome::Verdict(Refusal { status, content_type, body }),
-        429 => Outcome::Next(Reason::Busy(retry_after(response))),
-        300..400 => Outcome::Next(Reason::Status(status, "it redirects, which is not followed".into())),
-        _ => Outcome::Next(Reason::Status(status, brief(&body))),
-    }
-}
-
-/// The message of an error body, cut to a length that suits a list.
-fn brief(body: &[u8]) -> String {
-    const CHARS: usize = 200;
-    error_message(body).unwrap_or_default().chars().filter(|c| !c.is_control()).take(CHARS).collect()
-}
-
-/// How long a busy upstream wants to be left alone; a second if it does not say, or says 0: asking
-/// again at once would be a loop.
-fn retry_after(response: &ResponseHeader) -> Duration {
-    let seconds: u64 = text(response, header::RETRY_AFTER).parse().unwrap_or(1);
-    Duration::from_secs(seconds.max(1))
-}
-
-fn text(response: &ResponseHeader, name: HeaderName) -> String {
-    response.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
 }

@@ -1,10 +1,11 @@
 //! The loop over attempts: the next upstream is asked as long as nothing of an answer went out.
 
 use crate::{
-    attempt::{self, Ask, Outcome, Reason, Refusal},
+    attempt::{self, Ask},
     downstream::{Downstream, Gone},
     failure::{Attempted, Failure},
     node::Node,
+    outcome::{OpenStream, Outcome, Reason, Refusal, WholeAnswer},
     roster::Upstream,
     route::{self, Standing},
     slots::Slot,
@@ -32,8 +33,8 @@ pub struct Ready {
 
 /// What it is ready to answer with.
 pub enum ReadyOutcome {
-    Stream(Box<attempt::OpenStream>),
-    Whole(attempt::WholeAnswer),
+    Stream(Box<OpenStream>),
+    Whole(WholeAnswer),
 }
 
 /// How the search for an answer ended without one.

@@ -9,6 +9,7 @@ use crate::{
     failover::{NoAnswer, Ready, ReadyOutcome, Search},
     failure::Failure,
     node::Node,
+    outcome::{Refusal, WholeAnswer, error_message},
     roster::{Identity, Upstream},
     stream::{self, Limits},
 };
@@ -235,7 +236,7 @@ async fn bring_back(
 /// Sends a whole answer, books first. Shared with the worker.
 pub async fn whole(
     down: &mut Downstream,
-    answer: crate::attempt::WholeAnswer,
+    answer: WholeAnswer,
     books: &Books<'_>,
     mut headers: Vec<(&'static str, String)>,
 ) -> Ended {
@@ -258,11 +259,11 @@ pub async fn whole(
 /// ours where they are not. Shared with the worker.
 pub async fn verdict(
     down: &mut Downstream,
-    refusal: crate::attempt::Refusal,
+    refusal: Refusal,
     who: &str,
     mut headers: Vec<(&'static str, String)>,
 ) -> Result<(), Gone> {
-    let message = crate::attempt::error_message(&refusal.body);
+    let message = error_message(&refusal.body);
     if let (Some(_), false) = (&message, down.is_streaming()) {
         headers.push(("x-should-retry", "false".into()));
         return down.answer(refusal.status, &refusal.content_type, &headers, refusal.body).await;

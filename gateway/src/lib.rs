@@ -22,6 +22,7 @@ pub mod inference;
 pub mod meter;
 pub mod metrics;
 pub mod node;
+pub mod outcome;
 pub mod prober;
 pub mod reports;
 pub mod roster;

@@ -4,7 +4,7 @@
 //! parse.
 
 use crate::{
-    attempt::error_message,
+    outcome::error_message,
     sse::{self, Event},
 };
 use bytes::{Bytes, BytesMut};

@@ -1,12 +1,12 @@
 //! A stream on its way back: bytes go on as they come, the books are done before the end.
 
 use crate::{
-    attempt::OpenStream,
     books::Books,
     downstream::{Downstream, Gone},
     exchange::Ended,
     failure::Failure,
     meter::{End, Meter},
+    outcome::OpenStream,
     sse::Splitter,
     target::{Connection, Connections, innermost},
 };

@@ -3,7 +3,7 @@
 
 use crate::{
     admit,
-    attempt::{self, Ask, Outcome, Reason, Timeouts},
+    attempt::{self, Ask, Timeouts},
     books::{Books, Serving},
     clock,
     downstream::{Downstream, Gone},
@@ -11,6 +11,7 @@ use crate::{
     failure::{Attempted, Failure},
     inference::{forwarded, verdict, whole},
     node::Node,
+    outcome::{Outcome, Reason},
     roster::Model,
     slots::{Lane, Slot, Slots},
     stream::{self, Limits},
