@@ -251,3 +251,22 @@ async fn a_worker_that_comes_back_is_used_again() {
     .await;
     assert_eq!(answer.header("x-lobstah-worker"), Some(worker.id.to_string().as_str()));
 }
+
+#[tokio::test]
+async fn a_worker_that_is_busy_for_no_time_is_not_asked_in_a_loop() {
+    let busy = RogueWorker::start(|_| vec![rogue::error(429, "Retry-After: 0\r\n", "busy")]).await;
+    let gateway = Node::gateway().set("gateway.max_wait", "\"2s\"").rogue(&busy).start().await;
+    let answer = gateway.answer(&ask(MODEL, "room?")).await;
+    assert_eq!(answer.status, 429, "{}", answer.body);
+    let asked = busy.rogue.asked().len();
+    assert!((1..=4).contains(&asked), "asked {asked} times in two seconds");
+}
+
+#[tokio::test]
+async fn a_prompt_never_goes_to_another_node_at_a_friends_url() {
+    let other = RogueWorker::start(|_| vec![rogue::answer(200, "", &rogue::completion("thanks"))]).await;
+    let gateway = Node::gateway().friend_at(rogue_worker::new_key().node_id(), &other.url()).start().await;
+    let answer = gateway.answer(&ask(MODEL, "for my friend only")).await;
+    assert_eq!(answer.status, 503, "{}", answer.body);
+    assert_eq!(other.rogue.asked().len(), 0);
+}
