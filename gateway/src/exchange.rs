@@ -1,6 +1,7 @@
 //! One request and its answer, as the log and the metrics have it: said once, at its end.
 
 use crate::{failure::Failure, node::Node};
+use http::HeaderValue;
 use protocol::{ModelName, Usage};
 use std::time::Instant;
 
@@ -59,7 +60,7 @@ pub struct Exchange<'a> {
     role: Role,
     model: ModelName,
     streamed: bool,
-    request_id: String,
+    request_id: HeaderValue,
     started: Instant,
     /// Who serves it, once that is known, and how many were tried.
     pub served_by: Option<(String, usize)>,
@@ -68,13 +69,19 @@ pub struct Exchange<'a> {
 }
 
 impl<'a> Exchange<'a> {
-    pub fn begin(node: &'a Node, role: Role, model: &ModelName, streamed: bool, request_id: &str) -> Self {
+    pub fn begin(
+        node: &'a Node,
+        role: Role,
+        model: &ModelName,
+        streamed: bool,
+        request_id: &HeaderValue,
+    ) -> Self {
         Self {
             node,
             role,
             model: model.clone(),
             streamed,
-            request_id: request_id.to_owned(),
+            request_id: request_id.clone(),
             started: Instant::now(),
             served_by: None,
             first_byte: None,
@@ -103,7 +110,7 @@ impl<'a> Exchange<'a> {
         };
         tracing::debug!(
             role = self.role.as_str(),
-            request_id = self.request_id,
+            request_id = self.request_id.to_str().unwrap_or_default(),
             model = %self.model,
             streamed = self.streamed,
             worker,

@@ -80,8 +80,8 @@ async fn begin<'a>(
     };
     let route = node.config.route_for(view.model.as_str()).into_owned();
     let request = Request { path, view, body: body.bytes.clone(), route, forwarded: forwarded(down) };
-    let id = down.request_id.to_str().unwrap_or_default().to_owned();
-    let mut exchange = Exchange::begin(node, Role::Gateway, &request.view.model, request.view.stream, &id);
+    let mut exchange =
+        Exchange::begin(node, Role::Gateway, &request.view.model, request.view.stream, &down.request_id);
     let failed = match find(node, down, &request).await {
         Ok(ready) => {
             exchange.answered(&ready.upstream.name, ready.attempts);

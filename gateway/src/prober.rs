@@ -8,7 +8,7 @@ use crate::{
 };
 use futures::StreamExt;
 use parking_lot::Mutex;
-use protocol::{ModelName, NodeId, Tier, limits::ANNOUNCED_MODELS_MAX};
+use protocol::{ModelName, NodeId, limits::ANNOUNCED_MODELS_MAX};
 use serde::Deserialize;
 use std::{
     collections::HashMap,
@@ -53,14 +53,11 @@ enum Trouble {
 
 /// `GET /capacity` as far as it is read. Version 1 says less.
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
 struct Capacity {
     pubkey: Option<String>,
     models: Option<Vec<String>>,
     protocol: Option<u8>,
-    tier: Option<String>,
     concurrency: Option<usize>,
-    queue_depth: Option<usize>,
 }
 
 impl Prober {
@@ -172,8 +169,6 @@ impl Prober {
         upstream.lane.set_limit(capacity.concurrency.unwrap_or(UNSAID_CONCURRENCY).max(1));
         let mut inventory = Inventory::answered(named(capacity.models.unwrap_or_default()));
         inventory.protocol = capacity.protocol.unwrap_or(1);
-        inventory.tier = capacity.tier.as_deref().map(Tier::from_wire).unwrap_or_default();
-        inventory.queue_depth = capacity.queue_depth.unwrap_or(0);
         Ok(inventory)
     }
 }

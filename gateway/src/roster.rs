@@ -12,7 +12,7 @@ use arc_swap::ArcSwap;
 use config::Target as Group;
 use discovery::Trust;
 use parking_lot::Mutex;
-use protocol::{ModelName, NodeId, Tier};
+use protocol::{ModelName, NodeId};
 use std::{
     collections::HashMap,
     sync::Arc,
@@ -70,8 +70,6 @@ pub struct Inventory {
     pub trouble: Option<String>,
     /// 2 where it said so.
     pub protocol: u8,
-    pub tier: Tier,
-    pub queue_depth: usize,
 }
 
 /// A model of an upstream.

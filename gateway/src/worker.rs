@@ -76,8 +76,8 @@ pub async fn serve(node: &Node, down: &mut Downstream, path: &'static str) -> Re
         Ok(request) => request,
         Err(failure) => return down.fail(&failure).await,
     };
-    let id = down.request_id.to_str().unwrap_or_default().to_owned();
-    let mut exchange = Exchange::begin(node, Role::Worker, &request.view.model, request.view.stream, &id);
+    let mut exchange =
+        Exchange::begin(node, Role::Worker, &request.view.model, request.view.stream, &down.request_id);
     let ended = run(node, down, request, body, &mut exchange).await.unwrap_or(Ended::Left);
     exchange.finish(&ended);
     if ended == Ended::Left { Err(Gone) } else { Ok(()) }
