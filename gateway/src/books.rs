@@ -161,6 +161,7 @@ impl Serving<'_> {
             usage,
             started_at: self.started_at,
             completed_at,
+            answers: None,
         };
         Ok(Verified::sign(body, &self.node.identity.node)?)
     }

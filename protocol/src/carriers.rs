@@ -1,10 +1,17 @@
 //! How signed statements travel over HTTP: base64 in headers and in SSE comments (SPEC section 3).
 
-use crate::{Body, Rejected, Signed, limits::CARRIED_BYTES_MAX};
+use crate::{
+    Body, Order, Rejected, Signed,
+    limits::{CARRIED_BYTES_MAX, ORDER_HEADER_BYTES_MAX},
+};
 use base64::{Engine, engine::general_purpose::STANDARD};
 
 /// Names the requester (version 1: unproven).
 pub const REQUESTER_HEADER: &str = "x-lobstah-requester";
+/// Carries the order of a request, or of a job that is submitted.
+pub const ORDER_HEADER: &str = "x-lobstah-order";
+/// Proves who reads or cancels a job, or collects a receipt; see [`crate::auth`].
+pub const AUTH_HEADER: &str = "x-lobstah-auth";
 /// Carries the receipt of an answer that is not streamed.
 pub const RECEIPT_HEADER: &str = "x-lobstah-receipt";
 /// Says who served, in the gateway's answer: a node's key, `local`, or an upstream's name.
@@ -33,9 +40,18 @@ pub fn to_comment<T: Body>(statement: &Signed<T>) -> Vec<u8> {
 
 /// Reads the base64 of a header or a comment. The signature is not checked yet.
 pub fn from_base64<T: Body>(text: &[u8]) -> Result<Signed<T>, Rejected> {
-    if text.len() > CARRIED_BYTES_MAX {
-        return Err(Rejected::malformed(format!("longer than {CARRIED_BYTES_MAX} bytes")));
+    Signed::parse(&json(text, CARRIED_BYTES_MAX)?)
+}
+
+/// Reads the value of [`ORDER_HEADER`], of at most [`ORDER_HEADER_BYTES_MAX`] bytes. The signature is not
+/// checked yet.
+pub fn order_from_header(value: &[u8]) -> Result<Signed<Order>, Rejected> {
+    Signed::parse(&json(value, ORDER_HEADER_BYTES_MAX)?)
+}
+
+fn json(base64: &[u8], bytes_max: usize) -> Result<Vec<u8>, Rejected> {
+    if base64.len() > bytes_max {
+        return Err(Rejected::malformed(format!("longer than {bytes_max} bytes")));
     }
-    let json = STANDARD.decode(text.trim_ascii()).map_err(|_| Rejected::malformed("not base64"))?;
-    Signed::parse(&json)
+    STANDARD.decode(base64.trim_ascii()).map_err(|_| Rejected::malformed("not base64"))
 }

@@ -1,11 +1,13 @@
-//! The worker's signed statement of what an exchange cost (SPEC section 3).
+//! The worker's signed statement of what an exchange cost (SPEC sections 3 and 4).
+//!
+//! One that answers an order says more than version 1 knows, under the same signature: to a version 1
+//! node those are fields that it ignores.
 
-use crate::{
-    Body, ModelName, NodeId, Rejected, Timestamp, Usage,
-    limits::{CLOCK_SKEW_MS, INTEGER_MAX},
-};
+use crate::{Body, Credits, ModelName, NodeId, Rejected, Timestamp, Usage, limits::CLOCK_SKEW_MS};
 use serde_json::{Map, Value, json};
 use std::fmt;
+
+pub(crate) use crate::fields::Fields;
 
 /// Who owes for an exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -72,12 +74,77 @@ pub struct Receipt {
     pub started_at: Timestamp,
     /// When the engine was done.
     pub completed_at: Timestamp,
+    /// What it says of the order that it answers; `None` in version 1, and where there was no order.
+    pub answers: Option<Answer>,
+}
+
+/// What a receipt that answers an order says beyond version 1 (SPEC section 4).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The order: SHA-256 of canonical(`{"order":…,"signature":…}`).
+    pub order_sha256: [u8; 32],
+    /// SHA-256 of the first [`Answer::response_bytes`] of the answer's body, as the worker sent them;
+    /// of a job, of canonical(`result`).
+    pub response_sha256: [u8; 32],
+    /// How many bytes those are: the whole body, or of a stream all before the receipt's comment.
+    pub response_bytes: Option<u64>,
+    /// What is charged.
+    pub credits: Credits,
+    /// Ollama's digest of the model that ran, where it is known.
+    pub model_digest: Option<[u8; 32]>,
+    /// The requester left, or the way to it broke, before the end.
+    pub cut: bool,
+    /// The tokens are the worker's estimate: the engine did not say.
+    pub estimated: bool,
+    /// How many tokens of context the engine ran with, where the worker says.
+    pub context: Option<u64>,
 }
 
 impl Receipt {
     /// Whether `completedAt` is within five minutes of `now`, before or after, inclusive.
     pub fn is_fresh(&self, now: Timestamp) -> bool {
         now.as_millis().abs_diff(self.completed_at.as_millis()) <= CLOCK_SKEW_MS
+    }
+}
+
+impl Answer {
+    /// A receipt answers an order when it names one; then all that it says of it must be well-formed.
+    /// Where it names none the other fields mean nothing: version 1 may use them as it likes.
+    fn from_value(fields: &Fields<'_>) -> Result<Option<Self>, Rejected> {
+        let Some(order_sha256) = fields.maybe("orderSha256", Fields::bytes)? else {
+            return Ok(None);
+        };
+        Ok(Some(Self {
+            order_sha256,
+            response_sha256: fields.bytes("responseSha256")?,
+            response_bytes: fields.maybe("responseBytes", Fields::integer)?,
+            credits: fields.credits("credits")?,
+            model_digest: fields.maybe("modelDigest", Fields::bytes)?,
+            cut: fields.flag("cut")?,
+            estimated: fields.flag("estimated")?,
+            context: fields.maybe("context", Fields::integer)?,
+        }))
+    }
+
+    fn write(&self, object: &mut Map<String, Value>) {
+        object.insert("orderSha256".into(), json!(hex::encode(self.order_sha256)));
+        object.insert("responseSha256".into(), json!(hex::encode(self.response_sha256)));
+        object.insert("credits".into(), json!(self.credits));
+        if let Some(bytes) = self.response_bytes {
+            object.insert("responseBytes".into(), json!(bytes));
+        }
+        if let Some(digest) = &self.model_digest {
+            object.insert("modelDigest".into(), json!(hex::encode(digest)));
+        }
+        if self.cut {
+            object.insert("cut".into(), json!(true));
+        }
+        if self.estimated {
+            object.insert("estimated".into(), json!(true));
+        }
+        if let Some(tokens) = self.context {
+            object.insert("context".into(), json!(tokens));
+        }
     }
 }
 
@@ -95,8 +162,8 @@ impl Body for Receipt {
             return Err(Rejected::UnsupportedVersion);
         }
         Ok(Self {
-            job_id: uuid(fields.text("jobId")?)?,
-            nonce: nonce(fields.text("nonce")?)?,
+            job_id: fields.uuid("jobId")?,
+            nonce: Nonce(fields.bytes("nonce")?),
             requester: fields.parsed("requesterPubkey")?,
             worker: fields.parsed("workerPubkey")?,
             model: fields.parsed("model")?,
@@ -104,8 +171,9 @@ impl Body for Receipt {
                 input_tokens: fields.integer("inputTokens")?,
                 output_tokens: fields.integer("outputTokens")?,
             },
-            started_at: Timestamp::from_millis(fields.integer("startedAt")?),
-            completed_at: Timestamp::from_millis(fields.integer("completedAt")?),
+            started_at: fields.time("startedAt")?,
+            completed_at: fields.time("completedAt")?,
+            answers: Answer::from_value(&fields)?,
         })
     }
 
@@ -121,60 +189,9 @@ impl Body for Receipt {
         object.insert("outputTokens".into(), json!(self.usage.output_tokens));
         object.insert("startedAt".into(), json!(self.started_at));
         object.insert("completedAt".into(), json!(self.completed_at));
-        Value::Object(object)
-    }
-}
-
-/// Reads members of an object, naming the one that is wrong.
-pub(crate) struct Fields<'v>(pub(crate) &'v Value);
-
-impl<'v> Fields<'v> {
-    pub(crate) fn text(&self, name: &str) -> Result<&'v str, Rejected> {
-        let text = self.0.get(name).and_then(Value::as_str);
-        text.ok_or_else(|| Rejected::malformed(format!("`{name}` is not a text")))
-    }
-
-    pub(crate) fn integer(&self, name: &str) -> Result<u64, Rejected> {
-        let number = self.0.get(name).and_then(whole_number);
-        number.ok_or_else(|| Rejected::malformed(format!("`{name}` is not an integer from 0 to 2^53 - 1")))
-    }
-
-    pub(crate) fn parsed<T: std::str::FromStr>(&self, name: &str) -> Result<T, Rejected>
-    where
-        T::Err: fmt::Display,
-    {
-        self.text(name)?.parse().map_err(|e| Rejected::malformed(format!("`{name}`: {e}")))
-    }
-}
-
-/// JSON does not tell 5 from 5.0 or 5e0, and their canonical form is the same: all are read as 5.
-fn whole_number(value: &Value) -> Option<u64> {
-    let number = match value.as_u64() {
-        Some(integer) => integer,
-        None => {
-            let double =
-                value.as_f64().filter(|d| d.fract() == 0.0 && *d >= 0.0 && *d <= INTEGER_MAX as f64)?;
-            double as u64
+        if let Some(answer) = &self.answers {
+            answer.write(&mut object);
         }
-    };
-    (number <= INTEGER_MAX).then_some(number)
-}
-
-/// Text of 8-4-4-4-12 hex digits.
-fn uuid(text: &str) -> Result<String, Rejected> {
-    let shape = text.len() == 36
-        && text.bytes().enumerate().all(|(at, b)| match at {
-            8 | 13 | 18 | 23 => b == b'-',
-            _ => b.is_ascii_hexdigit(),
-        });
-    shape.then(|| text.to_owned()).ok_or_else(|| Rejected::malformed("`jobId` is not a UUID"))
-}
-
-fn nonce(text: &str) -> Result<Nonce, Rejected> {
-    let mut bytes = [0; 16];
-    let lower = !text.bytes().any(|b| b.is_ascii_uppercase());
-    match hex::decode_to_slice(text, &mut bytes) {
-        Ok(()) if lower => Ok(Nonce(bytes)),
-        _ => Err(Rejected::malformed("`nonce` is not 32 lower-case hex digits")),
+        Value::Object(object)
     }
 }

@@ -11,6 +11,9 @@ use serde_json::Value;
 use std::ops::Deref;
 
 /// What can be signed: one object, named by its kind beside the signature.
+///
+/// For kinds that name their signer. An [`Ack`](crate::Ack) does not: reading, checking and signing
+/// one are its own, since they need to be told whose it is.
 pub trait Body: Sized {
     /// The member that holds the object: `{"<NAME>":{…},"signature":"…"}`. Sorts before `signature`.
     const NAME: &'static str;
@@ -51,6 +54,8 @@ impl Rejected {
 /// what the signature covers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signed<T> {
+    /// The kind: [`Body::NAME`].
+    name: &'static str,
     body: T,
     canonical: CanonicalBytes,
     signature: [u8; 64],
@@ -58,37 +63,51 @@ pub struct Signed<T> {
 
 /// Proof that the signer's key signed exactly this body.
 ///
-/// **Invariant:** only [`Signed::verify`] and [`Verified::sign`] make one.
+/// **Invariant:** only [`Signed::verify`] and [`Verified::sign`] make one, and for an
+/// [`Ack`](crate::Ack) `Signed::verify_for` and `Ack::sign`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verified<T>(Signed<T>);
 
 impl<T: Body> Signed<T> {
     /// Reads `{"<NAME>":{…},"signature":"<128 hex>"}`. Further members beside the two are ignored.
     pub fn parse(json: &[u8]) -> Result<Self, Rejected> {
-        if json.len() > STATEMENT_BYTES_MAX {
-            return Err(Rejected::malformed(format!("longer than {STATEMENT_BYTES_MAX} bytes")));
-        }
-        let value = strict_json::parse(json).map_err(|e| Rejected::malformed(e.to_string()))?;
-        Self::from_value(&value)
+        Self::from_value(&parse(json, STATEMENT_BYTES_MAX)?)
     }
 
     /// The same from a value that was parsed before. Its caller has seen to keys that stand twice.
     pub fn from_value(value: &Value) -> Result<Self, Rejected> {
-        let object = value.get(T::NAME).filter(|v| v.is_object());
-        let object = object.ok_or_else(|| Rejected::malformed(format!("no object `{}`", T::NAME)))?;
+        Self::read(T::NAME, value, T::from_value)
+    }
+
+    /// Checks the signature; the only way from what was received to what may be acted on.
+    pub fn verify(self) -> Result<Verified<T>, Rejected> {
+        let signer = self.body.signer();
+        self.verify_as(T::DOMAIN, &signer)
+    }
+}
+
+impl<T> Signed<T> {
+    /// Takes a statement of the kind `name` apart.
+    pub(crate) fn read(
+        name: &'static str,
+        value: &Value,
+        body: impl FnOnce(&Value) -> Result<T, Rejected>,
+    ) -> Result<Self, Rejected> {
+        let object = value.get(name).filter(|v| v.is_object());
+        let object = object.ok_or_else(|| Rejected::malformed(format!("no object `{name}`")))?;
         let digits = value.get("signature").and_then(Value::as_str);
         let digits = digits.ok_or_else(|| Rejected::malformed("no `signature`"))?;
         let mut signature = [0; 64];
         hex::decode_to_slice(digits, &mut signature)
             .map_err(|_| Rejected::malformed("`signature` is not 128 hex digits"))?;
-        let body = T::from_value(object)?;
-        let canonical = CanonicalBytes::of(object).map_err(|e| Rejected::malformed(e.to_string()))?;
-        Ok(Self { body, canonical, signature })
+        let body = body(object)?;
+        let canonical = canonical(object)?;
+        Ok(Self { name, body, canonical, signature })
     }
 
-    /// Checks the signature; the only way from what was received to what may be acted on.
-    pub fn verify(self) -> Result<Verified<T>, Rejected> {
-        if keypair::verify(&self.body.signer(), T::DOMAIN, &self.canonical, &self.signature) {
+    /// Whose key is the right one, the caller answers for: the body's own word, or the order's.
+    pub(crate) fn verify_as(self, domain: &str, signer: &NodeId) -> Result<Verified<T>, Rejected> {
+        if keypair::verify(signer, domain, &self.canonical, &self.signature) {
             Ok(Verified(self))
         } else {
             Err(Rejected::BadSignature)
@@ -102,12 +121,8 @@ impl<T: Body> Signed<T> {
 
     /// The statement as JSON, in canonical form: `{"<NAME>":…,"signature":"…"}`.
     pub fn to_json(&self) -> String {
-        format!(
-            r#"{{"{}":{},"signature":"{}"}}"#,
-            T::NAME,
-            self.canonical.as_str(),
-            hex::encode(self.signature)
-        )
+        let signature = hex::encode(self.signature);
+        format!(r#"{{"{}":{},"signature":"{signature}"}}"#, self.name, self.canonical.as_str())
     }
 
     /// SHA-256 of the canonical statement: how later statements refer to it.
@@ -132,10 +147,23 @@ impl<T: Body> Verified<T> {
         if body.signer() != key.node_id() {
             return Err(Rejected::BadSignature);
         }
-        let canonical =
-            CanonicalBytes::of(&body.to_value()).map_err(|e| Rejected::malformed(e.to_string()))?;
-        let signature = key.sign(T::DOMAIN, &canonical);
-        Ok(Self(Signed { body, canonical, signature }))
+        let object = body.to_value();
+        Self::sign_as(T::NAME, T::DOMAIN, body, &object, key)
+    }
+}
+
+impl<T> Verified<T> {
+    /// Signs `object`, which is `body` as it travels.
+    pub(crate) fn sign_as(
+        name: &'static str,
+        domain: &str,
+        body: T,
+        object: &Value,
+        key: &Keypair,
+    ) -> Result<Self, Rejected> {
+        let canonical = canonical(object)?;
+        let signature = key.sign(domain, &canonical);
+        Ok(Self(Signed { name, body, canonical, signature }))
     }
 
     /// The statement with its signature.
@@ -155,4 +183,16 @@ impl<T> Deref for Verified<T> {
     fn deref(&self) -> &T {
         &self.0.body
     }
+}
+
+/// JSON of at most `bytes_max` bytes in which no key stands twice.
+pub(crate) fn parse(json: &[u8], bytes_max: usize) -> Result<Value, Rejected> {
+    if json.len() > bytes_max {
+        return Err(Rejected::malformed(format!("longer than {bytes_max} bytes")));
+    }
+    strict_json::parse(json).map_err(|e| Rejected::malformed(e.to_string()))
+}
+
+fn canonical(object: &Value) -> Result<CanonicalBytes, Rejected> {
+    CanonicalBytes::of(object).map_err(|e| Rejected::malformed(e.to_string()))
 }

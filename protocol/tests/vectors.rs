@@ -3,13 +3,17 @@
 
 use protocol::{
     Announcement, Body, Identity, Keypair, Liveness, NodeId, NostrKeypair, Receipt, Rejected, Requester,
-    Signed, Timestamp, Usage, Verified, canonical::CanonicalBytes, carriers, identity::Parsed, keypair,
-    receipt::Nonce,
+    Signed, Timestamp, Unannounce, Usage, Verified, canonical::CanonicalBytes, carriers, identity::Parsed,
+    keypair, receipt::Nonce, unannounce::NotWithdrawn,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::{fs, path::Path};
 
 fn vectors(name: &str) -> Vec<Value> {
+    serde_json::from_value(vector(name)).unwrap()
+}
+
+fn vector(name: &str) -> Value {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors").join(name);
     serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
 }
@@ -117,6 +121,42 @@ fn announcements_verify_and_live_exactly_when_theirs_do() {
     }
 }
 
+#[test]
+fn what_nostr_events_carry_verifies_exactly_when_theirs_does() {
+    let events = vector("nostr.json");
+    let mut secret = [0; 32];
+    hex::decode_to_slice(text(&events, "nostr_secret_key"), &mut secret).unwrap();
+    let nostr = NostrKeypair::from_secret(&secret).unwrap();
+    assert_eq!(nostr.npub(), text(&events, "npub"));
+    assert_eq!(nostr.public_hex(), text(&events["forged_event"], "pubkey"));
+
+    let content = |name: &str| text(&events[name], "content").as_bytes();
+    let receipt = Signed::<Receipt>::parse(content("receipt_event")).and_then(Signed::verify).unwrap();
+    let tags = events["receipt_event"]["tags"].as_array().unwrap();
+    assert!(tags.contains(&json!(["worker_pubkey", receipt.worker])));
+    assert!(tags.contains(&json!(["requester_pubkey", receipt.requester.to_string()])));
+    // Of this one the envelope is forged, which is discovery's to find out.
+    Signed::<Announcement>::parse(content("forged_event")).and_then(Signed::verify).unwrap();
+    assert!(matches!(
+        Signed::<Announcement>::parse(content("content_is_not_json")),
+        Err(Rejected::Malformed(_))
+    ));
+}
+
+#[test]
+fn nodes_leave_trackers_exactly_when_theirs_do() {
+    let words = vector("tracker.json");
+    let word = |name: &str| Unannounce::parse(words[name].to_string().as_bytes()).unwrap();
+    let now = Timestamp::from_millis(words["unannounce"]["timestamp"].as_u64().unwrap());
+    let withdrawal = word("unannounce").verify(now).unwrap();
+    assert_eq!(
+        (withdrawal.node().to_string().as_str(), withdrawal.at()),
+        (text(&words["unannounce"], "pubkey"), now)
+    );
+    assert_eq!(serde_json::from_str::<Value>(&word("unannounce").to_json()).unwrap(), words["unannounce"]);
+    assert_eq!(word("unannounce_forged").verify(now), Err(NotWithdrawn::BadSignature));
+}
+
 fn receipt_by(key: &Keypair) -> Receipt {
     Receipt {
         job_id: "3f0e6a2e-7c1d-4a51-9c1b-0f6a54c1a001".into(),
@@ -127,6 +167,7 @@ fn receipt_by(key: &Keypair) -> Receipt {
         usage: Usage { input_tokens: 3, output_tokens: 4 },
         started_at: Timestamp::from_millis(1),
         completed_at: Timestamp::from_millis(2),
+        answers: None,
     }
 }
 
@@ -196,6 +237,7 @@ proptest::proptest! {
     fn rubbish_is_refused_and_never_panics(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..512)) {
         let _ = Signed::<Receipt>::parse(&bytes);
         let _ = Signed::<Announcement>::parse(&bytes);
+        let _ = Unannounce::parse(&bytes);
         let _ = carriers::from_base64::<Receipt>(&bytes);
         let _ = Identity::parse(&String::from_utf8_lossy(&bytes));
     }

@@ -34,6 +34,7 @@ pub fn receipt(worker: NodeId, requester: Requester, completed_at: Timestamp) ->
         usage: Usage { input_tokens: 3, output_tokens: 5 },
         started_at: completed_at,
         completed_at,
+        answers: None,
     }
 }
 

@@ -25,6 +25,7 @@ pub(crate) fn receipt(worker: NodeId, n: u64) -> Receipt {
         usage: Usage { input_tokens: 40 + n % 2_000, output_tokens: 20 + n % 700 },
         started_at,
         completed_at: Timestamp::from_millis(started_at.as_millis() + 850),
+        answers: None,
     }
 }
 

@@ -47,6 +47,7 @@ impl Home {
             usage: Usage { input_tokens: 1, output_tokens: 2 },
             started_at: NOW,
             completed_at: NOW,
+            answers: None,
         };
         Verified::sign(receipt, &self.key).unwrap()
     }

@@ -31,6 +31,7 @@ pub(crate) fn receipt(worker: u8, requester: Requester, nonce: u128, tokens: u64
         usage: Usage { input_tokens: tokens, output_tokens: 10 },
         started_at: Timestamp::from_millis(1_789_999_958_750),
         completed_at: NOW,
+        answers: None,
     };
     Verified::sign(receipt, &key(worker)).unwrap()
 }
