@@ -4,11 +4,11 @@
 //! processes may share it: every change happens under a lock on a file beside it, and replaces the
 //! list in one rename.
 
+use crate::shared_file::{self, Readers};
 use protocol::NodeId;
 use serde::{Deserialize, Serialize};
 use std::{
-    fs::{self, File, OpenOptions},
-    io::{self, Write},
+    fs, io,
     path::{Path, PathBuf},
 };
 use url::Url;
@@ -119,24 +119,17 @@ impl PeerList {
         &self,
         edit: impl FnOnce(&mut Vec<PeerEntry>) -> Result<(), PeerListError>,
     ) -> Result<Vec<PeerEntry>, PeerListError> {
-        let lock_path = self.path.with_extension("json.lock");
-        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&lock_path);
-        let lock = lock.map_err(|source| PeerListError::Io { path: lock_path, source })?;
-        lock.lock().map_err(|e| self.io(e))?;
+        let _lock = shared_file::lock(&self.path).map_err(|e| self.io(e))?;
         let mut list = self.load()?;
         edit(&mut list)?;
         self.replace(&list).map_err(|e| self.io(e))?;
         Ok(list)
     }
 
-    /// Written beside, flushed, renamed: a reader sees the old list or the new one.
     fn replace(&self, list: &[PeerEntry]) -> io::Result<()> {
-        let beside = self.path.with_extension("json.new");
-        let mut file = File::create(&beside)?;
-        file.write_all(&serde_json::to_vec_pretty(list)?)?;
-        file.write_all(b"\n")?;
-        file.sync_all()?;
-        fs::rename(&beside, &self.path)
+        let mut text = serde_json::to_vec_pretty(list)?;
+        text.push(b'\n');
+        shared_file::replace(&self.path, Readers::AsUsual, &text)
     }
 
     fn io(&self, source: io::Error) -> PeerListError {
