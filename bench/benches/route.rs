@@ -5,7 +5,8 @@ use gateway::{
     breaker::Admission,
     route::{self, Candidate},
 };
-use std::hint::black_box;
+use protocol::Tier;
+use std::{hint::black_box, time::Duration};
 
 /// Upstreams in all the states that there are, most of them well.
 fn candidates(count: usize) -> Vec<Candidate> {
@@ -16,12 +17,16 @@ fn candidates(count: usize) -> Vec<Candidate> {
         in_flight: n % 5,
         limit: 4 + n % 4,
         busy: n % 17 == 16,
+        tier: [None, Some(Tier::Interactive), Some(Tier::Batch)][n % 3],
+        others: n % 7,
+        concurrency: 4,
+        service: Duration::from_millis(500 + (n as u64 * 37) % 20_000),
     };
     (0..count).map(candidate).collect()
 }
 
-fn order(c: &mut Criterion) {
-    let mut group = c.benchmark_group("order");
+fn choose(c: &mut Criterion) {
+    let mut group = c.benchmark_group("choose");
     for count in [10, 500] {
         let candidates = candidates(count);
         let mut spread = 0;
@@ -29,12 +34,12 @@ fn order(c: &mut Criterion) {
         group.bench_function(format!("{count} candidates"), |b| {
             b.iter(|| {
                 spread += 1;
-                route::order(black_box(&candidates), spread)
+                route::choose(black_box(&candidates), Some(Tier::Interactive), spread)
             });
         });
     }
     group.finish();
 }
 
-criterion_group!(benches, order);
+criterion_group!(benches, choose);
 criterion_main!(benches);

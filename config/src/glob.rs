@@ -25,6 +25,11 @@ impl Glob {
         &self.0
     }
 
+    /// Whether more than one name can match it.
+    pub fn is_pattern(&self) -> bool {
+        self.0.contains(['*', '?'])
+    }
+
     /// Whether the pattern matches this text from its first to its last character.
     pub fn matches(&self, text: &str) -> bool {
         let (pattern, text): (Vec<char>, Vec<char>) = (self.0.chars().collect(), text.chars().collect());

@@ -28,6 +28,11 @@ pub struct Paths {
 pub struct HomeUnknown;
 
 impl Paths {
+    /// Strangers that were heard of: `strangers.jsonl` in the home.
+    pub fn strangers(&self) -> PathBuf {
+        self.home.join("strangers.jsonl")
+    }
+
     /// The paths that this environment names.
     pub fn from_env(env: &Environment) -> Result<Self, HomeUnknown> {
         let named = |variable| env.get(variable).map(|path| expand(path, env)).transpose();

@@ -134,6 +134,8 @@ pub struct RawDiscovery {
     pub publish: Option<bool>,
     /// The URL that is announced: scheme, host and port. Empty: made from `worker.listen`.
     pub announce_url: Option<String>,
+    /// What this node calls itself where it announces itself. Empty: nothing.
+    pub announce_label: Option<String>,
     /// Nostr relays (ws or wss).
     pub relays: Option<Vec<String>>,
     /// Trackers (http or https), for where WebSockets are blocked.

@@ -3,7 +3,7 @@
 
 use crate::{Glob, Secret};
 use protocol::{ModelName, NodeId, Tier};
-use std::{borrow::Cow, collections::BTreeMap, net::SocketAddr, time::Duration};
+use std::{borrow::Cow, collections::BTreeMap, fmt, net::SocketAddr, time::Duration};
 use url::Url;
 
 /// A whole configuration.
@@ -97,12 +97,13 @@ pub struct Price {
 }
 
 /// How nodes find each other.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Discovery {
     pub subscribe: bool,
     pub publish: bool,
     /// Scheme, host and port.
     pub announce_url: Option<Url>,
+    pub announce_label: Option<String>,
     pub relays: Vec<Url>,
     pub trackers: Vec<Url>,
     pub ttl: Duration,
@@ -129,7 +130,7 @@ pub struct Peer {
 }
 
 /// Another OpenAI-compatible server.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Upstream {
     pub name: String,
     pub url: Url,
@@ -228,5 +229,17 @@ impl Route {
             silence_timeout: Self::SILENCE_TIMEOUT,
             answer_timeout: Self::ANSWER_TIMEOUT,
         }
+    }
+}
+
+/// As routes write it.
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Target::Local => "local",
+            Target::Friends => "friends",
+            Target::Network => "network",
+            Target::Upstream(name) => name,
+        })
     }
 }

@@ -116,7 +116,8 @@ pub async fn read_json(down: &mut Downstream, max: u64, memory: &Arc<Semaphore>)
     read_body(down, max, memory).await
 }
 
-async fn read_body(down: &mut Downstream, max: u64, memory: &Arc<Semaphore>) -> Result<Body, Failure> {
+/// Reads a body of any media type, bounded as [`read_json`] does.
+pub async fn read_body(down: &mut Downstream, max: u64, memory: &Arc<Semaphore>) -> Result<Body, Failure> {
     let announced = down.header("content-length").and_then(|length| length.trim().parse::<u64>().ok());
     if announced.is_some_and(|length| length > max) {
         return Err(Failure::TooLarge { max });

@@ -16,6 +16,7 @@ use pingora_core::{
     server::ShutdownWatch,
 };
 use std::{
+    future::Future,
     io,
     sync::{
         Arc, LazyLock,
@@ -23,7 +24,7 @@ use std::{
     },
     time::Duration,
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// An idle connection of a requester is kept this long.
 const KEEPALIVE_SECS: u64 = 60;
@@ -37,40 +38,71 @@ pub const REQUESTS_OPEN_MAX: usize = 20_000;
 /// A longer `x-request-id` of the caller's is replaced.
 const REQUEST_ID_BYTES_MAX: usize = 128;
 
-/// A gateway or a worker, as pingora's service calls it.
-pub struct App {
-    node: Arc<Node>,
-    role: Role,
-    options: HttpServerOptions,
+/// What answers the requests of a listener.
+pub trait Handler: Send + Sync + 'static {
+    /// Cancelled when nothing new is to be taken in.
+    fn stopping(&self) -> &CancellationToken;
+
+    /// Requests that are being served.
+    fn open(&self) -> &TaskTracker;
+
+    /// Answers one request.
+    fn serve(&self, down: &mut Downstream) -> impl Future<Output = Result<(), Gone>> + Send;
 }
 
-impl App {
-    pub fn new(node: Arc<Node>, role: Role) -> Self {
-        Self { node, role, options: HttpServerOptions::default() }
+/// A node in one of its roles.
+pub struct Desk {
+    pub node: Arc<Node>,
+    pub role: Role,
+}
+
+impl Handler for Desk {
+    fn stopping(&self) -> &CancellationToken {
+        &self.node.stopping
     }
 
-    /// The same for connections that begin with HTTP/2's preface.
-    fn for_h2c(node: Arc<Node>, role: Role) -> Self {
-        let mut options = HttpServerOptions::default();
-        options.h2c = true;
-        options.h2_idle_timeout = Some(Duration::from_secs(KEEPALIVE_SECS));
-        Self { node, role, options }
+    fn open(&self) -> &TaskTracker {
+        &self.node.open
     }
 
     async fn serve(&self, down: &mut Downstream) -> Result<(), Gone> {
-        if self.node.stopping.is_cancelled() {
-            down.session.set_keepalive(None);
-            return down.fail_early(&Failure::Draining).await;
-        }
-        if self.node.open.len() > REQUESTS_OPEN_MAX {
-            return down.fail_early(&Failure::Busy { retry_after: Duration::from_secs(1) }).await;
-        }
         routes::dispatch(&self.node, self.role, down).await
     }
 }
 
+/// A handler, as pingora's service calls it.
+pub struct App<H> {
+    handler: Arc<H>,
+    options: HttpServerOptions,
+}
+
+impl<H: Handler> App<H> {
+    fn new(handler: Arc<H>) -> Self {
+        Self { handler, options: HttpServerOptions::default() }
+    }
+
+    /// The same for connections that begin with HTTP/2's preface.
+    fn for_h2c(handler: Arc<H>) -> Self {
+        let mut options = HttpServerOptions::default();
+        options.h2c = true;
+        options.h2_idle_timeout = Some(Duration::from_secs(KEEPALIVE_SECS));
+        Self { handler, options }
+    }
+
+    async fn serve(&self, down: &mut Downstream) -> Result<(), Gone> {
+        if self.handler.stopping().is_cancelled() {
+            down.session.set_keepalive(None);
+            return down.fail_early(&Failure::Draining).await;
+        }
+        if self.handler.open().len() > REQUESTS_OPEN_MAX {
+            return down.fail_early(&Failure::Busy { retry_after: Duration::from_secs(1) }).await;
+        }
+        self.handler.serve(down).await
+    }
+}
+
 #[async_trait]
-impl HttpServerApp for App {
+impl<H: Handler> HttpServerApp for App<H> {
     async fn process_new_http(
         self: &Arc<Self>,
         session: ServerSession,
@@ -82,9 +114,9 @@ impl HttpServerApp for App {
         let read = tokio::select! {
             biased;
             read = tokio::time::timeout(HEADER_DEADLINE, down.session.read_request()) => read.ok()?,
-            () = self.node.stopping.cancelled() => return None,
+            () = self.handler.stopping().cancelled() => return None,
         };
-        let _open = self.node.open.token();
+        let _open = self.handler.open().token();
         match read {
             Ok(true) => {}
             Ok(false) => return None,
@@ -117,18 +149,18 @@ impl HttpServerApp for App {
 ///
 /// pingora would do it itself, and wait without end for 24 bytes that a short request does not have
 /// and a silent connection never sends.
-pub struct Door {
+pub struct Door<H> {
     stopping: CancellationToken,
-    h1: Arc<App>,
-    h2c: Arc<App>,
+    h1: Arc<App<H>>,
+    h2c: Arc<App<H>>,
 }
 
-impl Door {
-    pub fn new(node: Arc<Node>, role: Role) -> Self {
+impl<H: Handler> Door<H> {
+    pub fn new(handler: Arc<H>) -> Self {
         Self {
-            stopping: node.stopping.clone(),
-            h1: Arc::new(App::new(Arc::clone(&node), role)),
-            h2c: Arc::new(App::for_h2c(node, role)),
+            stopping: handler.stopping().clone(),
+            h1: Arc::new(App::new(Arc::clone(&handler))),
+            h2c: Arc::new(App::for_h2c(handler)),
         }
     }
 
@@ -156,7 +188,7 @@ impl Door {
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 #[async_trait]
-impl ServerApp for Door {
+impl<H: Handler> ServerApp for Door<H> {
     async fn process_new(self: &Arc<Self>, mut stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
         // Boxed, so that the look does not take room for as long as the connection lasts.
         let h2c = Box::pin(self.is_h2c(&mut stream)).await?;

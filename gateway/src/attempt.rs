@@ -24,11 +24,13 @@ const SEND_STEP: usize = 64 * 1024;
 
 /// What is asked of an upstream.
 pub struct Ask<'a> {
-    /// Behind the upstream's base path.
+    /// Behind the path of the upstream's URL.
     pub path: &'static str,
     pub body: Bytes,
     /// Named to peers, and to nobody else.
     pub requester: Option<NodeId>,
+    /// The key of another server, for that server and nobody else.
+    pub authorization: Option<HeaderValue>,
     /// The few headers of the tool that go on.
     pub forwarded: &'a [(HeaderName, HeaderValue)],
     pub streamed: bool,
@@ -94,6 +96,9 @@ fn request(to: &Destination, ask: &Ask<'_>) -> Result<Box<RequestHeader>, Box<pi
     }
     if let Some(requester) = ask.requester {
         header.insert_header(REQUESTER_HEADER, requester.to_string())?;
+    }
+    if let Some(key) = &ask.authorization {
+        header.insert_header(header::AUTHORIZATION, key.clone())?;
     }
     Ok(Box::new(header))
 }

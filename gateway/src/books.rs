@@ -12,6 +12,7 @@ use protocol::{
     carriers::{self},
     receipt::Nonce,
 };
+use std::time::Duration;
 
 /// What an exchange does to the books.
 pub enum Books<'a> {
@@ -133,7 +134,10 @@ impl Serving<'_> {
     /// receipt: a worker never shows what it could forget.
     async fn sign_and_keep(&self, usage: Option<Usage>) -> Option<Verified<Receipt>> {
         let completed_at = clock::now();
-        let receipt = self.sign(usage.unwrap_or_default(), completed_at);
+        let usage = usage.unwrap_or_default();
+        let took = Duration::from_millis(completed_at.millis_since(self.started_at));
+        self.node.engine.speeds.measured(&self.model, usage.output_tokens, took);
+        let receipt = self.sign(usage, completed_at);
         let receipt =
             receipt.inspect_err(|error| tracing::error!(%error, "a receipt could not be signed")).ok()?;
         match self.node.ledger.post(receipt.clone(), Origin::Served, completed_at).await {
@@ -174,6 +178,7 @@ impl Served<'_> {
             Ok(usage) => {
                 self.node.metrics.receipt("accepted");
                 self.node.metrics.spent(usage);
+                self.node.strangers.prove(&self.worker);
                 true
             }
             Err(refused) => {

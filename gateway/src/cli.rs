@@ -1,6 +1,8 @@
 //! The command line: what may be typed, and the exit code (0 done, 1 failed, 2 wrong use).
 
-use crate::commands::{ReaderLeft, balance, config, demo, keygen, peers, receipts, up};
+use crate::commands::{
+    ReaderLeft, balance, config, demo, doctor, keygen, peers, receipts, relay, route, tracker, up,
+};
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
@@ -26,14 +28,25 @@ enum Command {
     /// The gateway alone
     #[command(subcommand)]
     Router(RouterCommand),
+    /// A list of workers over HTTP, for where WebSockets are blocked
+    #[command(subcommand)]
+    Tracker(tracker::Command),
+    /// A small Nostr relay for a closed group
+    #[command(subcommand)]
+    Relay(relay::Command),
     /// The list of friends
     #[command(subcommand)]
     Peers(peers::Command),
+    /// Where a request goes
+    #[command(subcommand)]
+    Route(route::Command),
     /// What this node earned and spent
     Balance(balance::Args),
     /// The receipts in the ledger
     #[command(subcommand)]
     Receipts(receipts::Command),
+    /// Check everything that a node needs, and say how to mend what fails
+    Doctor(doctor::Args),
     /// Check and show the configuration
     #[command(subcommand)]
     Config(config::Command),
@@ -56,16 +69,24 @@ pub fn run() -> ExitCode {
     let command = Cli::parse().command;
     // Before any TLS is set up: reqwest and pingora share one rustls, which must know its provider.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    crate::telemetry::start(std::env::var("LOBSTAH_LOG").ok().as_deref());
+    let runs = matches!(
+        command,
+        Command::Up(_) | Command::Worker(_) | Command::Router(_) | Command::Tracker(_) | Command::Relay(_)
+    );
+    crate::telemetry::start(std::env::var("LOBSTAH_LOG").ok().as_deref(), !runs);
     let outcome = match command {
         Command::Demo(args) => demo::run(args),
         Command::Up(args) => up::up(args),
         Command::Keygen(args) => keygen::run(args),
         Command::Worker(WorkerCommand::Start(args)) => up::worker(args),
         Command::Router(RouterCommand::Start(args)) => up::router(args),
+        Command::Tracker(command) => tracker::run(command),
+        Command::Relay(command) => relay::run(command),
         Command::Peers(command) => peers::run(command),
+        Command::Route(command) => route::run(command),
         Command::Balance(args) => balance::run(args),
         Command::Receipts(command) => receipts::run(command),
+        Command::Doctor(args) => doctor::run(args),
         Command::Config(command) => config::run(command),
     };
     outcome.unwrap_or_else(|error| {

@@ -43,6 +43,8 @@ impl Ended {
 pub enum Role {
     Gateway,
     Worker,
+    /// On the socket in the node's home: the owner's own commands, and nobody else.
+    Owner,
 }
 
 impl Role {
@@ -50,6 +52,7 @@ impl Role {
         match self {
             Role::Gateway => "gateway",
             Role::Worker => "worker",
+            Role::Owner => "owner",
         }
     }
 }

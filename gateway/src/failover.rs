@@ -1,26 +1,28 @@
 //! The loop over attempts: the next upstream is asked as long as nothing of an answer went out.
 
+mod introduction;
+mod tried;
+
 use crate::{
     attempt::{self, Ask},
+    candidates::Placed,
     downstream::{Downstream, Gone},
-    failure::{Attempted, Failure},
+    failure::Failure,
     node::Node,
     outcome::{OpenStream, Outcome, Reason, Refusal, WholeAnswer},
-    roster::Upstream,
     route::{self, Standing},
     slots::Slot,
+    upstream::Upstream,
 };
-use protocol::ModelName;
+use protocol::{ModelName, Tier};
 use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
+use tried::{Tried, everybody_is_busy};
 
 /// One request is tried at so many upstreams and no more.
 pub const ATTEMPTS_MAX: usize = 16;
-
-/// After "everybody is busy": when to come back, if no upstream said.
-const COME_BACK: Duration = Duration::from_secs(5);
 
 /// An upstream that is ready to answer, with its place kept until the answer is over.
 pub struct Ready {
@@ -29,6 +31,8 @@ pub struct Ready {
     /// How many were tried, this one included.
     pub attempts: usize,
     pub slot: Slot,
+    /// When it was asked.
+    pub sent: Instant,
 }
 
 /// What it is ready to answer with.
@@ -56,17 +60,37 @@ impl From<Gone> for NoAnswer {
 /// One request's way through the candidates.
 pub struct Search<'a> {
     node: &'a Node,
-    candidates: Vec<(usize, Arc<Upstream>)>,
-    /// Places in `candidates` that are done with.
-    done: Vec<bool>,
-    /// Places that were asked at least once.
-    asked: Vec<bool>,
-    tried: Vec<(Attempted, Reason)>,
-    /// The first peer's opinion that the request is wrong: believed when a second one agrees.
-    verdict: Option<(Refusal, Arc<Upstream>)>,
+    seats: Vec<Seat>,
+    tried: Tried,
     give_up_at: tokio::time::Instant,
-    model: &'a ModelName,
-    streamed: bool,
+    wanted: Wanted<'a>,
+}
+
+/// A candidate, and how far the search came with it.
+struct Seat {
+    /// Its group's place in the route.
+    preference: usize,
+    upstream: Arc<Upstream>,
+    /// The request was sent to it, once at least.
+    asked: bool,
+    /// It did not say in time what it has.
+    silent: bool,
+    /// It is not tried any more.
+    done: bool,
+}
+
+/// What the search is for.
+#[derive(Clone, Copy)]
+pub struct Wanted<'a> {
+    /// By the name that the tool used.
+    pub model: &'a ModelName,
+    /// By the name that local, friends and network are asked for.
+    pub asked_for: &'a ModelName,
+    pub streamed: bool,
+    /// The label that is preferred.
+    pub tier: Option<Tier>,
+    /// The longest wait for a free upstream.
+    pub max_wait: Duration,
 }
 
 enum Pick {
@@ -78,16 +102,12 @@ enum Pick {
 
 impl<'a> Search<'a> {
     /// `candidates` with their group's place in the route; not empty.
-    pub fn new(
-        node: &'a Node,
-        candidates: Vec<(usize, Arc<Upstream>)>,
-        model: &'a ModelName,
-        streamed: bool,
-    ) -> Self {
-        let done = vec![false; candidates.len()];
-        let give_up_at = tokio::time::Instant::now() + node.config.gateway.max_wait;
-        let asked = done.clone();
-        Self { node, candidates, done, asked, tried: Vec::new(), verdict: None, give_up_at, model, streamed }
+    pub fn new(node: &'a Node, candidates: Vec<Placed>, wanted: Wanted<'a>) -> Self {
+        let seat =
+            |(preference, upstream)| Seat { preference, upstream, asked: false, silent: false, done: false };
+        let give_up_at = tokio::time::Instant::now() + wanted.max_wait;
+        let seats = candidates.into_iter().map(seat).collect();
+        Self { node, seats, tried: Tried::default(), give_up_at, wanted }
     }
 
     /// Asks one candidate after the other; `ask` makes the request for each.
@@ -105,63 +125,70 @@ impl<'a> Search<'a> {
                 },
                 Pick::Exhausted => break,
             };
-            let upstream = Arc::clone(&self.candidates[place].1);
+            let upstream = Arc::clone(&self.seats[place].upstream);
+            if self.must_ask(place) {
+                drop(slot);
+                self.ask_strangers(down, place).await?;
+                continue;
+            }
             let request = ask(&upstream);
-            upstream.sent(Instant::now());
+            let sent = Instant::now();
+            upstream.sent(sent);
             let work = attempt::attempt(&self.node.connections, &upstream.destination, &request);
-            let outcome = down.attend(self.streamed, work).await?;
-            self.asked[place] = true;
+            let outcome = down.attend(self.wanted.streamed, work).await?;
+            self.seats[place].asked = true;
             let attempts = self.attempts();
             let outcome = match outcome {
                 Outcome::Stream(open) => ReadyOutcome::Stream(open),
                 Outcome::Whole(answer) => ReadyOutcome::Whole(answer),
                 Outcome::Verdict(refusal) => {
-                    self.done[place] = true;
-                    self.heard(refusal, upstream)?;
+                    self.seats[place].done = true;
+                    self.node.metrics.attempt("verdict");
+                    self.tried.heard(refusal, upstream, attempts)?;
                     continue;
                 }
                 Outcome::Next(reason) => {
+                    let in_flight = upstream.lane.in_flight();
                     drop(slot);
-                    self.note(place, reason);
+                    self.note(place, reason, in_flight);
                     continue;
                 }
             };
             upstream.succeeded();
             self.node.metrics.attempt("ready");
-            return Ok(Ready { upstream, outcome, attempts, slot });
+            return Ok(Ready { upstream, outcome, attempts, slot, sent });
         }
-        Err(self.exhausted())
+        let attempts = self.attempts();
+        Err(self.tried.exhausted(self.wanted.model, attempts))
     }
 
     /// How many upstreams were asked, those that were busy included.
     fn attempts(&self) -> usize {
-        self.asked.iter().filter(|asked| **asked).count()
+        self.seats.iter().filter(|seat| seat.asked).count()
     }
 
     fn pick(&self) -> Pick {
         let now = Instant::now();
-        let open: Vec<usize> = (0..self.candidates.len()).filter(|&place| !self.done[place]).collect();
-        let views: Vec<_> = open
-            .iter()
-            .map(|&place| {
-                let (preference, upstream) = &self.candidates[place];
-                upstream.candidate(*preference, now)
-            })
-            .collect();
-        for at in route::order(&views, self.node.next_spread()) {
+        let open: Vec<usize> = (0..self.seats.len()).filter(|&place| !self.seats[place].done).collect();
+        let view = |&place: &usize| self.seats[place].upstream.candidate(self.seats[place].preference, now);
+        let mut views: Vec<_> = open.iter().map(view).collect();
+        let spread = self.node.next_spread();
+        while let Some(at) = route::choose(&views, self.wanted.tier, spread) {
             if views[at].standing() == Standing::Busy {
                 break;
             }
-            let lane = &self.candidates[open[at]].1.lane;
+            let lane = &self.seats[open[at]].upstream.lane;
             if let Some(slot) = self.node.slots.try_take(lane) {
                 return Pick::Try(open[at], slot);
             }
+            // Somebody else was quicker, or waits for it already.
+            views[at].busy = true;
         }
         if open.is_empty() {
             return Pick::Exhausted;
         }
         let soonest =
-            open.iter().filter_map(|&place| self.candidates[place].1.busy_until()).filter(|&at| at > now);
+            open.iter().filter_map(|&place| self.seats[place].upstream.busy_until()).filter(|&at| at > now);
         Pick::Wait(soonest.min())
     }
 
@@ -172,84 +199,50 @@ impl<'a> Search<'a> {
         until: Option<Instant>,
     ) -> Result<Option<(usize, Slot)>, NoAnswer> {
         if tokio::time::Instant::now() >= self.give_up_at {
-            return Err(NoAnswer::Failed(Failure::Busy { retry_after: COME_BACK }));
+            return Err(NoAnswer::Failed(everybody_is_busy()));
         }
         let now = Instant::now();
-        let open = self.candidates.iter().enumerate().filter(|(place, _)| !self.done[*place]);
+        let open = self.seats.iter().filter(|seat| !seat.done).map(|seat| &seat.upstream);
         // Who said "busy" is not asked before its time, room in its lane or not.
-        let waitable = open.filter(|(_, (_, upstream))| upstream.busy_until().is_none_or(|at| at <= now));
-        let lanes: Vec<_> = waitable.map(|(_, (_, upstream))| Arc::clone(&upstream.lane)).collect();
+        let waitable = open.filter(|upstream| upstream.busy_until().is_none_or(|at| at <= now));
+        let lanes: Vec<_> = waitable.map(|upstream| Arc::clone(&upstream.lane)).collect();
         let ticket = self.node.slots.queue(lanes);
-        let ticket = ticket.map_err(|_| NoAnswer::Failed(Failure::Busy { retry_after: COME_BACK }))?;
+        let ticket = ticket.map_err(|_| NoAnswer::Failed(everybody_is_busy()))?;
         let look_again = until.map_or(self.give_up_at, |at| self.give_up_at.min(at.into()));
-        let slot = down.attend(self.streamed, tokio::time::timeout_at(look_again, ticket.slot())).await?;
+        let slot =
+            down.attend(self.wanted.streamed, tokio::time::timeout_at(look_again, ticket.slot())).await?;
         let Ok(Some(slot)) = slot else { return Ok(None) };
-        let place = self.candidates.iter().position(|(_, upstream)| slot.is_in(&upstream.lane));
+        let place = self.seats.iter().position(|seat| slot.is_in(&seat.upstream.lane));
         Ok(place.map(|place| (place, slot)))
     }
 
-    fn note(&mut self, place: usize, reason: Reason) {
-        let upstream = &self.candidates[place].1;
+    fn note(&mut self, place: usize, reason: Reason, in_flight: usize) {
+        let upstream = &self.seats[place].upstream;
         self.node.metrics.attempt("next");
         if reason.is_a_failure() {
             upstream.failed(Instant::now());
         }
+        match &reason {
+            // It is not asked again before it announces itself anew.
+            Reason::Down(why) if upstream.is_stranger() => upstream.set_down(why.clone()),
+            Reason::Status(404, _) if !upstream.is_own() => {
+                upstream.lacks(self.wanted.asked_for, Instant::now());
+            }
+            _ => {}
+        }
         tracing::debug!(upstream = %upstream.name, %reason, "asking the next");
         if let Reason::Busy(retry_after) = reason {
             // Not done with: it is waited for if nobody else is free.
-            upstream.busy(retry_after, Instant::now());
+            upstream.busy(retry_after, in_flight, Instant::now());
             return;
         }
-        self.done[place] = true;
-        let attempted = Attempted { peer: upstream.name.clone(), reason: reason.to_string() };
-        self.tried.push((attempted, reason));
+        self.set_aside(place, reason);
     }
 
-    /// An upstream says that the request is wrong. The owner's own is believed; a peer only when
-    /// another agrees, or one could make every request fail.
-    fn heard(&mut self, refusal: Refusal, upstream: Arc<Upstream>) -> Result<(), NoAnswer> {
-        self.node.metrics.attempt("verdict");
-        let attempts = self.attempts();
-        if upstream.is_own() || self.verdict.is_some() {
-            return Err(NoAnswer::Verdict(refusal, upstream, attempts));
-        }
-        let reason = Reason::Status(refusal.status, "it says that the request is wrong".into());
-        self.tried.push((Attempted { peer: upstream.name.clone(), reason: reason.to_string() }, reason));
-        self.verdict = Some((refusal, upstream));
-        Ok(())
+    /// This one is not tried any more.
+    fn set_aside(&mut self, place: usize, reason: Reason) {
+        let seat = &mut self.seats[place];
+        seat.done = true;
+        self.tried.add(&seat.upstream, reason);
     }
-
-    fn exhausted(self) -> NoAnswer {
-        let attempts = self.attempts();
-        if let Some((refusal, upstream)) = self.verdict {
-            return NoAnswer::Verdict(refusal, upstream, attempts);
-        }
-        let all = |test: fn(&Reason) -> bool| self.tried.iter().all(|(_, reason)| test(reason));
-        let (down, timed_out) =
-            (all(|r| matches!(r, Reason::Down(_))), all(|r| matches!(r, Reason::TimedOut)));
-        let without_it = all(|r| matches!(r, Reason::Status(404, _)));
-        let attempts: Vec<Attempted> = self.tried.into_iter().map(|(attempted, _)| attempted).collect();
-        NoAnswer::Failed(if attempts.is_empty() {
-            Failure::Busy { retry_after: COME_BACK }
-        } else if without_it {
-            Failure::ModelNotFound { model: self.model.clone(), near: Vec::new() }
-        } else if down {
-            Failure::NoUpstream { message: nobody_is_up(&attempts), attempts }
-        } else if timed_out {
-            Failure::UpstreamTimeout { attempts }
-        } else {
-            Failure::AllUpstreamsFailed { attempts }
-        })
-    }
-}
-
-fn nobody_is_up(attempts: &[Attempted]) -> String {
-    let list =
-        attempts.iter().map(|one| format!("{}: {}", one.peer, one.reason)).collect::<Vec<_>>().join("; ");
-    let hint = if attempts.iter().any(|one| one.peer == "local") {
-        "; start Ollama (`ollama serve`), or set OLLAMA_HOST to where it is"
-    } else {
-        ""
-    };
-    format!("nobody who may have this model is up: {list}{hint}")
 }

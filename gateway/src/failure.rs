@@ -32,6 +32,8 @@ pub enum Failure {
     UnsupportedMediaType { expected: &'static str },
     /// Every place is taken; come back later.
     Busy { retry_after: Duration },
+    /// One address asks too often.
+    TooMany { retry_after: Duration },
     /// Every upstream that could serve was tried.
     AllUpstreamsFailed { attempts: Vec<Attempted> },
     /// Nobody who has the model is up.
@@ -189,6 +191,13 @@ impl Failure {
                 "every place is taken; try again later, or raise the concurrency or queue where there is room".into(),
                 Retry::After(retry_after.as_secs().max(1)),
             ),
+            Failure::TooMany { retry_after } => row(
+                429,
+                "rate_limit_error",
+                "too_many_requests",
+                "too many requests from this address; ask less often".into(),
+                Retry::After(retry_after.as_secs() + 1),
+            ),
             Failure::AllUpstreamsFailed { attempts } => row(
                 502,
                 SERVER,
@@ -270,6 +279,7 @@ mod tests {
             Failure::TooLarge { max: 1 },
             Failure::UnsupportedMediaType { expected: "application/json" },
             Failure::Busy { retry_after: Duration::from_millis(10) },
+            Failure::TooMany { retry_after: Duration::from_millis(10) },
             Failure::AllUpstreamsFailed { attempts: attempts.clone() },
             Failure::NoUpstream { message: "start it".into(), attempts: attempts.clone() },
             Failure::UpstreamTimeout { attempts },

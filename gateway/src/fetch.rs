@@ -1,7 +1,7 @@
 //! A small GET at a peer, through the same checked door as everything that goes to peers.
 
 use crate::target::{Connections, Destination, innermost};
-use http::{Method, header};
+use http::{HeaderValue, Method, header};
 use pingora_http::RequestHeader;
 use std::time::Duration;
 
@@ -22,15 +22,25 @@ pub struct Fetched {
     pub body: Vec<u8>,
 }
 
-/// Gets `path` below the destination's base.
-pub async fn get(connections: &Connections, to: &Destination, path: &str) -> Result<Fetched, FetchError> {
-    match tokio::time::timeout(TIMEOUT, exchange(connections, to, path)).await {
+/// Gets `path` below the destination's base, with a key where it wants one.
+pub async fn get(
+    connections: &Connections,
+    to: &Destination,
+    path: &str,
+    authorization: Option<&HeaderValue>,
+) -> Result<Fetched, FetchError> {
+    match tokio::time::timeout(TIMEOUT, exchange(connections, to, path, authorization)).await {
         Ok(result) => result,
         Err(_) => Err(FetchError(format!("no answer within {} s", TIMEOUT.as_secs()))),
     }
 }
 
-async fn exchange(connections: &Connections, to: &Destination, path: &str) -> Result<Fetched, FetchError> {
+async fn exchange(
+    connections: &Connections,
+    to: &Destination,
+    path: &str,
+    authorization: Option<&HeaderValue>,
+) -> Result<Fetched, FetchError> {
     // New each time: it is asked rarely, and a dead pooled connection would look like a dead peer.
     let mut connection = connections.open(to, true).await.map_err(|error| FetchError(error.to_string()))?;
     let trouble = |error: Box<pingora_core::Error>| FetchError(innermost(&error));
@@ -39,6 +49,9 @@ async fn exchange(connections: &Connections, to: &Destination, path: &str) -> Re
     request.insert_header(header::HOST, to.authority.as_str()).map_err(trouble)?;
     request.insert_header(header::ACCEPT, "application/json").map_err(trouble)?;
     request.insert_header(header::ACCEPT_ENCODING, "identity").map_err(trouble)?;
+    if let Some(key) = authorization {
+        request.insert_header(header::AUTHORIZATION, key.clone()).map_err(trouble)?;
+    }
     connection.session.write_request_header(Box::new(request)).await.map_err(trouble)?;
     connection.session.finish_request_body().await.map_err(trouble)?;
     connection.session.read_response_header().await.map_err(trouble)?;

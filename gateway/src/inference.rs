@@ -4,17 +4,18 @@ use crate::{
     admit,
     attempt::{Ask, Timeouts},
     books::{Books, Served},
+    candidates::{Placed, Sought},
     downstream::{Downstream, Gone},
     exchange::{Ended, Exchange, Role},
-    failover::{NoAnswer, Ready, ReadyOutcome, Search},
+    failover::{ATTEMPTS_MAX, NoAnswer, Ready, ReadyOutcome, Search, Wanted},
     failure::Failure,
     node::Node,
     outcome::{Refusal, WholeAnswer, error_message},
-    roster::{Identity, Upstream},
     stream::{self, Limits},
+    upstream::{Identity, Upstream},
 };
 use bytes::Bytes;
-use config::Route;
+use config::{Config, Route};
 use futures::future::join_all;
 use http::{HeaderName, HeaderValue, header};
 use protocol::{ModelName, carriers};
@@ -40,6 +41,8 @@ struct Request {
     path: &'static str,
     view: RequestView,
     body: Bytes,
+    /// The settings that were in force when it came.
+    config: Arc<Config>,
     route: Route,
     forwarded: Vec<(HeaderName, HeaderValue)>,
 }
@@ -70,7 +73,8 @@ async fn begin<'a>(
     down: &mut Downstream,
     path: &'static str,
 ) -> Result<Option<Found<'a>>, Gone> {
-    let body = match admit::read_json(down, node.config.gateway.max_body, &node.body_memory).await {
+    let config = node.config();
+    let body = match admit::read_json(down, config.gateway.max_body, &node.body_memory).await {
         Ok(body) => body,
         Err(failure) => return down.fail_early(&failure).await.map(|()| None),
     };
@@ -78,8 +82,8 @@ async fn begin<'a>(
         Ok(view) => view,
         Err(bad) => return down.fail(&bad.into()).await.map(|()| None),
     };
-    let route = node.config.route_for(view.model.as_str()).into_owned();
-    let request = Request { path, view, body: body.bytes.clone(), route, forwarded: forwarded(down) };
+    let route = config.route_for(view.model.as_str()).into_owned();
+    let request = Request { path, view, body: body.bytes.clone(), config, route, forwarded: forwarded(down) };
     let mut exchange =
         Exchange::begin(node, Role::Gateway, &request.view.model, request.view.stream, &down.request_id);
     let failed = match find(node, down, &request).await {
@@ -119,32 +123,42 @@ pub fn forwarded(down: &Downstream) -> Vec<(HeaderName, HeaderValue)> {
 
 async fn find(node: &Node, down: &mut Downstream, request: &Request) -> Result<Ready, NoAnswer> {
     let candidates = candidates(node, down, request).await?;
-    Search::new(node, candidates, &request.view.model, request.view.stream)
-        .run(down, |upstream| ask(node, request, upstream))
-        .await
+    let sought = request.sought();
+    let wanted = Wanted {
+        model: sought.model,
+        asked_for: sought.model_for_peers(),
+        streamed: sought.streamed,
+        tier: sought.tier(),
+        max_wait: request.config.gateway.max_wait,
+    };
+    Search::new(node, candidates, wanted).run(down, |upstream| ask(node, request, upstream)).await
+}
+
+impl Request {
+    fn sought(&self) -> Sought<'_> {
+        Sought { model: &self.view.model, route: &self.route, streamed: self.view.stream }
+    }
 }
 
 /// Who is known to have the model; who may have it if nobody is known to; an error if nobody may.
-async fn candidates(
-    node: &Node,
-    down: &mut Downstream,
-    request: &Request,
-) -> Result<Vec<(usize, Arc<Upstream>)>, NoAnswer> {
-    let reachable = node.roster.reachable(&request.route.to);
-    let who = |wanted: Option<bool>| -> Vec<(usize, Arc<Upstream>)> {
-        let serves = |upstream: &Upstream| upstream.serves(model_asked(request));
-        reachable.iter().filter(|(_, upstream)| serves(upstream) == wanted).cloned().collect()
+async fn candidates(node: &Node, down: &mut Downstream, request: &Request) -> Result<Vec<Placed>, NoAnswer> {
+    let sought = request.sought();
+    let reachable = node.upstreams.reachable(&request.route.to);
+    let known = || {
+        let mut have = sought.who(&reachable, Some(true));
+        have.extend(sought.strangers(node, ATTEMPTS_MAX));
+        have
     };
-    let mut have = who(Some(true));
+    let mut have = known();
     if have.is_empty() {
         let probes =
             join_all(reachable.iter().map(|(_, upstream)| node.prober.if_older(upstream, PROBE_AGE)));
         // Whoever does not answer in time is asked with the request itself.
         let _ = down.attend(request.view.stream, tokio::time::timeout(PROBE_PATIENCE, probes)).await?;
-        have = who(Some(true));
+        have = known();
     }
     if have.is_empty() {
-        have = who(None);
+        have = sought.who(&reachable, None);
     }
     if have.is_empty() {
         return Err(NoAnswer::Failed(not_found(&request.view.model, &reachable)));
@@ -152,12 +166,7 @@ async fn candidates(
     Ok(have)
 }
 
-/// The name by which the model is asked for: the route's `use`, if it has one.
-fn model_asked(request: &Request) -> &ModelName {
-    request.route.use_model.as_ref().unwrap_or(&request.view.model)
-}
-
-fn not_found(model: &ModelName, reachable: &[(usize, Arc<Upstream>)]) -> Failure {
+fn not_found(model: &ModelName, reachable: &[Placed]) -> Failure {
     const SIMILAR: f64 = 0.75;
     let mut names: Vec<(f64, String)> = reachable
         .iter()
@@ -174,7 +183,7 @@ fn not_found(model: &ModelName, reachable: &[(usize, Arc<Upstream>)]) -> Failure
 }
 
 fn ask<'r>(node: &Node, request: &'r Request, upstream: &Upstream) -> Ask<'r> {
-    let model = model_asked(request);
+    let model = request.sought().model_for(upstream);
     let local = upstream.identity == Identity::Local;
     let changes = Changes {
         model: (*model != request.view.model).then(|| model.clone()),
@@ -183,10 +192,13 @@ fn ask<'r>(node: &Node, request: &'r Request, upstream: &Upstream) -> Ask<'r> {
             && !upstream.with_model(model, |model| model.knows_developer).unwrap_or(false),
         ..Changes::default()
     };
+    // The URL of another server ends in `/v1`, as its SDKs want it.
+    let path = if upstream.server.is_some() { &request.path["/v1".len()..] } else { request.path };
     Ask {
-        path: request.path,
+        path,
         body: request.view.apply(&request.body, &changes),
         requester: upstream.node().map(|_| node.me),
+        authorization: upstream.server.as_ref().and_then(|server| server.authorization.clone()),
         forwarded: &request.forwarded,
         streamed: request.view.stream,
         timeouts: timeouts(&request.route, upstream),
@@ -210,7 +222,7 @@ async fn bring_back(
     request_bytes: u64,
     timeouts: Timeouts,
 ) -> Ended {
-    let Ready { upstream, outcome, attempts, slot } = ready;
+    let Ready { upstream, outcome, attempts, slot, sent } = ready;
     let books = match upstream.node() {
         Some(worker) => Books::Served(Served { node, worker, bytes: request_bytes }),
         None => Books::None,
@@ -226,8 +238,10 @@ async fn bring_back(
         }
         ReadyOutcome::Whole(answer) => Box::pin(whole(down, answer, &books, served_by)).await,
     };
-    if let Ended::Lost { .. } = ended {
-        upstream.failed(std::time::Instant::now());
+    match ended {
+        Ended::Complete { .. } => upstream.served(sent.elapsed()),
+        Ended::Lost { .. } => upstream.failed(std::time::Instant::now()),
+        _ => {}
     }
     drop(slot);
     ended

@@ -40,6 +40,9 @@ pub struct Metrics {
     attempts: Family<ResultLabel, Counter>,
     receipts: Family<ResultLabel, Counter>,
     tokens: Family<TokenLabels, Counter>,
+    reloads: Family<ResultLabel, Counter>,
+    /// Shared with `strangers.rs`, which hears them.
+    pub heard: Heard,
     requests_open: Gauge,
     requests_waiting: Gauge,
 }
@@ -60,6 +63,8 @@ impl Default for Metrics {
             attempts: Family::default(),
             receipts: Family::default(),
             tokens: Family::default(),
+            reloads: Family::default(),
+            heard: Heard::default(),
             requests_open: Gauge::default(),
             requests_waiting: Gauge::default(),
             registry: Registry::default(),
@@ -76,6 +81,9 @@ impl Default for Metrics {
         registry.register("attempts", "Tries at upstreams, by what came of them", this.attempts.clone());
         registry.register("receipts", "Receipts signed, accepted and refused", this.receipts.clone());
         registry.register("tokens", "Tokens in receipts, by side and kind", this.tokens.clone());
+        registry.register("reloads", "Readings of a changed lobstah.toml", this.reloads.clone());
+        let heard = "What was heard of strangers on relays and trackers, by what came of it";
+        registry.register("announcements", heard, this.heard.0.clone());
         registry.register("requests_open", "Requests being served now", this.requests_open.clone());
         registry.register(
             "requests_waiting",
@@ -83,6 +91,16 @@ impl Default for Metrics {
             this.requests_waiting.clone(),
         );
         Self { registry, ..this }
+    }
+}
+
+/// What came of everything that strangers said.
+#[derive(Clone, Debug, Default)]
+pub struct Heard(Family<ResultLabel, Counter>);
+
+impl Heard {
+    pub fn count(&self, result: &'static str) {
+        self.0.get_or_create(&ResultLabel { result }).inc();
     }
 }
 
@@ -100,6 +118,10 @@ impl Metrics {
 
     pub fn receipt(&self, result: &'static str) {
         self.receipts.get_or_create(&ResultLabel { result }).inc();
+    }
+
+    pub fn reload(&self, result: &'static str) {
+        self.reloads.get_or_create(&ResultLabel { result }).inc();
     }
 
     pub fn earned(&self, usage: Usage) {

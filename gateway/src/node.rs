@@ -5,9 +5,12 @@ use crate::{
     failure::Failure,
     metrics::Metrics,
     prober::Prober,
-    roster::{Identity as UpstreamIdentity, Roster, UNSAID_CONCURRENCY, Upstream},
+    settings::{self, Reload, Settings, Source, Stamp},
     slots::Slots,
+    strangers::Strangers,
     target::Connections,
+    upstream::Upstream,
+    upstreams::Upstreams,
     worker::Engine,
 };
 use anyhow::Context;
@@ -18,7 +21,6 @@ use parking_lot::Mutex;
 use protocol::{Identity, NodeId};
 use std::{
     collections::HashSet,
-    path::Path,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -34,12 +36,14 @@ const LEDGER_REST: Duration = Duration::from_secs(5);
 
 /// A running node.
 pub struct Node {
-    pub config: Arc<Config>,
+    pub settings: Settings,
     pub identity: Identity,
     pub me: NodeId,
+    pub paths: Paths,
     pub ledger: Ledger,
     pub peers: PeerList,
-    pub roster: Roster,
+    pub upstreams: Upstreams,
+    pub strangers: Arc<Strangers>,
     pub prober: Prober,
     pub connections: Arc<Connections>,
     /// The gateway's queue for upstreams.
@@ -56,54 +60,115 @@ pub struct Node {
     pub stopping: CancellationToken,
     ledger_failed_at: Mutex<Option<Instant>>,
     spread: AtomicUsize,
+    /// The list of peers as it was when it was last taken.
+    peers_seen: Mutex<Option<Stamp>>,
+}
+
+/// What a node is built from.
+pub struct Plan {
+    pub config: Config,
+    /// Where new settings come from, if they may change while it runs.
+    pub source: Option<Source>,
+    pub identity: Identity,
+    pub paths: Paths,
+    /// `LOBSTAH_BLOCK_PRIVATE_ADDRS=1`
+    pub block_private: bool,
+    /// A grid inside one process, where strangers announce loopback addresses. No setting leads here.
+    pub strangers_may_be_here: bool,
 }
 
 impl Node {
     /// Builds a node; nothing runs and nothing listens yet.
-    pub fn build(
-        config: Config,
-        identity: Identity,
-        paths: &Paths,
-        block_private: bool,
-    ) -> anyhow::Result<Arc<Self>> {
+    pub fn build(plan: Plan) -> anyhow::Result<Arc<Self>> {
+        let Plan { config, source, identity, paths, block_private, strangers_may_be_here } = plan;
         let me = identity.node.node_id();
         let ledger = Ledger::open(&paths.ledger, me)
             .with_context(|| format!("the ledger {} cannot be opened", paths.ledger.display()))?;
         let connections = Arc::new(Connections::new(block_private));
         let ollama = Ollama::new(config.ollama.url.clone()).context("ollama.url")?;
-        let local = Upstream::new(UpstreamIdentity::Local, &config.ollama.url, config.ollama.concurrency);
+        let metrics = Metrics::default();
+        let heard = metrics.heard.clone();
         let node = Arc::new(Self {
             me,
             ledger,
             peers: PeerList::at(&paths.peers),
-            roster: Roster::new(local.context("ollama.url")?),
+            upstreams: Upstreams::new(Upstream::local(&config.ollama).context("ollama.url")?),
+            strangers: Arc::new(Strangers::new(
+                &config.discovery,
+                block_private,
+                strangers_may_be_here,
+                heard,
+            )),
             prober: Prober::new(ollama, Arc::clone(&connections)),
             connections,
             slots: Slots::new(config.gateway.queue),
             engine: Engine::new(&config.worker),
             body_memory: admit::body_memory(),
-            metrics: Metrics::default(),
+            metrics,
             tasks: TaskTracker::new(),
             open: TaskTracker::new(),
             stopping: CancellationToken::new(),
             ledger_failed_at: Mutex::default(),
             spread: AtomicUsize::new(0),
-            config: Arc::new(config),
+            peers_seen: Mutex::new(settings::stamp(&paths.peers)),
+            settings: Settings::new(config, source),
+            paths,
             identity,
         });
-        node.read_peers().context("the list of peers")?;
+        node.take_peers().context("the list of peers")?;
         Ok(node)
+    }
+
+    /// The settings in force. A request asks once and keeps to what it got.
+    pub fn config(&self) -> Arc<Config> {
+        self.settings.current()
     }
 
     /// The friends of the config and of the list of peers.
     pub fn friends(&self) -> anyhow::Result<Vec<PeerEntry>> {
-        friends(&self.config, &self.peers)
+        friends(&self.config(), &self.peers)
     }
 
-    /// Fills the roster from the list of peers as it is now.
-    pub fn read_peers(&self) -> anyhow::Result<()> {
-        self.roster.set_others(upstreams(self.friends()?, Some(self.me))?);
+    /// Takes the friends and other servers as they are listed now. A node is no upstream of its own.
+    pub fn take_peers(&self) -> anyhow::Result<()> {
+        let friends: Vec<PeerEntry> =
+            self.friends()?.into_iter().filter(|peer| peer.pubkey != self.me).collect();
+        self.strangers.leave_out(friends.iter().map(|peer| peer.pubkey).chain([self.me]).collect());
+        let mut others = upstreams(friends)?;
+        for server in &self.config().upstreams {
+            others.push(Upstream::server(server)?);
+        }
+        self.upstreams.set_others(others);
         Ok(())
+    }
+
+    /// Brings everything that was built from the settings in line with those in force.
+    pub fn take_settings(&self) {
+        let config = self.config();
+        self.slots.set_queue_max(config.gateway.queue);
+        let local = &self.upstreams.local().lane;
+        local.set_limit(config.ollama.concurrency);
+        self.slots.lane_grew(local);
+        self.engine.resize(&config.worker);
+        self.strangers.set_rules(&config.discovery);
+        if let Err(error) = self.take_peers() {
+            tracing::error!(%error, "the list of peers cannot be read; the old one stays");
+        }
+    }
+
+    /// Reads `lobstah.toml` now (SIGHUP), and says in the log what came of it.
+    pub fn reload(&self) {
+        if let Some(reload) = self.settings.reload() {
+            self.reloaded(&reload);
+        }
+    }
+
+    fn reloaded(&self, reload: &Reload) {
+        settings::log(reload, self.paths.config.path());
+        if let Reload::Applied { .. } = reload {
+            self.take_settings();
+        }
+        self.metrics.reload(reload.label());
     }
 
     /// A number that no two requests in a row share: spreads ties among equal upstreams.
@@ -127,26 +192,31 @@ impl Node {
         })
     }
 
-    /// Follows the list of peers until the node stops: a running node sees what a command changed
-    /// (SPEC section 11).
-    pub async fn follow_peers(&self) {
-        const EVERY: Duration = Duration::from_millis(500);
-        let mut tick = tokio::time::interval(EVERY);
-        let mut seen = modified(self.peers.path());
+    /// Follows `lobstah.toml` and the list of peers until the node stops: a running node sees what a
+    /// command or an editor changed (SPEC sections 9 and 11).
+    pub async fn follow_files(&self) {
+        let mut tick = tokio::time::interval(settings::LOOK_EVERY);
         loop {
             tokio::select! {
                 _ = tick.tick() => {}
                 () = self.stopping.cancelled() => return,
             }
-            let now = modified(self.peers.path());
-            if now == seen {
-                continue;
+            if let Some(reload) = self.settings.look() {
+                self.reloaded(&reload);
             }
-            seen = now;
-            match self.read_peers() {
-                Ok(()) => tracing::info!(peers = self.roster.all().len() - 1, "the list of peers changed"),
-                Err(error) => tracing::error!(%error, "the list of peers cannot be read; the old one stays"),
-            }
+            self.look_at_peers();
+        }
+    }
+
+    /// Takes the list of peers if it changed since it was last taken.
+    pub fn look_at_peers(&self) {
+        let now = settings::stamp(self.peers.path());
+        if std::mem::replace(&mut *self.peers_seen.lock(), now) == now {
+            return;
+        }
+        match self.take_peers() {
+            Ok(()) => tracing::info!("the list of peers changed"),
+            Err(error) => tracing::error!(%error, "the list of peers cannot be read; the old one stays"),
         }
     }
 }
@@ -164,18 +234,8 @@ pub fn friends(config: &Config, list: &PeerList) -> anyhow::Result<Vec<PeerEntry
     Ok(friends)
 }
 
-/// Friends as upstreams. A node is no upstream of its own.
-pub fn upstreams(friends: Vec<PeerEntry>, me: Option<NodeId>) -> anyhow::Result<Vec<Arc<Upstream>>> {
-    let others = friends.into_iter().filter(|peer| Some(peer.pubkey) != me).map(|peer| {
-        let identity = UpstreamIdentity::Friend { node: peer.pubkey, label: peer.label };
-        Ok(Upstream::new(identity, &peer.url, UNSAID_CONCURRENCY)?)
-    });
-    others.collect()
-}
-
-/// What tells one state of a file from another: a rename gives it another inode at least.
-fn modified(path: &Path) -> Option<(std::time::SystemTime, u64, u64)> {
-    use std::os::unix::fs::MetadataExt;
-    let meta = std::fs::metadata(path).ok()?;
-    Some((meta.modified().ok()?, meta.len(), meta.ino()))
+/// Friends as upstreams.
+pub fn upstreams(friends: Vec<PeerEntry>) -> anyhow::Result<Vec<Arc<Upstream>>> {
+    let upstreams = friends.into_iter().map(|peer| Upstream::friend(peer.pubkey, &peer.url, peer.label));
+    Ok(upstreams.collect::<Result<_, _>>()?)
 }

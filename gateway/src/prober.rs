@@ -2,14 +2,15 @@
 
 use crate::{
     fetch,
+    inventory::{Capacity, Inventory, Model},
     node::Node,
-    roster::{Identity, Inventory, Model, UNSAID_CONCURRENCY, Upstream},
     target::Connections,
+    upstream::{Identity, Server, UNSAID_CONCURRENCY, Upstream},
 };
 use futures::StreamExt;
 use parking_lot::Mutex;
-use protocol::{ModelName, NodeId, limits::ANNOUNCED_MODELS_MAX};
-use serde::Deserialize;
+use protocol::{NodeId, Tier, limits::ANNOUNCED_MODELS_MAX};
+use serde::{Deserialize, de::DeserializeOwned};
 use std::{
     collections::HashMap,
     sync::Arc,
@@ -24,6 +25,15 @@ const EVERY: Duration = Duration::from_secs(10);
 /// How often who is down is asked: what came back is used soon after.
 const EVERY_WHILE_DOWN: Duration = Duration::from_secs(2);
 
+/// How often the models of another server are listed: its globs say what is sent there.
+const EVERY_OF_SERVERS: Duration = Duration::from_secs(10 * 60);
+
+/// What a stranger said of itself is believed for this long; then it is asked again before its next use.
+const STRANGER_FRESH: Duration = Duration::from_secs(30);
+
+/// So many strangers are remembered as asked; beyond it some are asked anew.
+const STRANGERS_MAX: u64 = 4096;
+
 /// Details of so many models are remembered, by digest; beyond it they are asked for anew.
 const DETAILS_MAX: usize = 4096;
 
@@ -36,6 +46,8 @@ pub struct Prober {
     connections: Arc<Connections>,
     /// By digest, or by name where there is none: what a model is does not change under its digest.
     details: Mutex<HashMap<String, Details>>,
+    /// Strangers that were asked of late, whatever came of it.
+    asked: moka::future::Cache<(NodeId, u64), ()>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -53,16 +65,44 @@ enum Trouble {
 
 /// `GET /capacity` as far as it is read. Version 1 says less.
 #[derive(Deserialize)]
-struct Capacity {
+#[serde(rename_all = "camelCase")]
+struct SaidCapacity {
     pubkey: Option<String>,
     models: Option<Vec<String>>,
     protocol: Option<u8>,
+    tier: Option<String>,
     concurrency: Option<usize>,
+    queue_depth: Option<usize>,
+}
+
+/// `GET /v1/models` as far as it is read.
+#[derive(Deserialize)]
+struct SaidModels {
+    data: Vec<SaidModel>,
+}
+
+#[derive(Deserialize)]
+struct SaidModel {
+    id: String,
 }
 
 impl Prober {
     pub fn new(ollama: Ollama, connections: Arc<Connections>) -> Self {
-        Self { ollama, connections, details: Mutex::default() }
+        let asked =
+            moka::future::Cache::builder().max_capacity(STRANGERS_MAX).time_to_live(STRANGER_FRESH).build();
+        Self { ollama, connections, details: Mutex::default(), asked }
+    }
+
+    /// Whether a stranger still has to be asked before it is used.
+    pub fn must_ask(&self, upstream: &Upstream) -> bool {
+        upstream.is_stranger() && upstream.incarnation().is_some_and(|key| !self.asked.contains_key(&key))
+    }
+
+    /// Asks a stranger, once for all who want to know at the same time.
+    pub async fn ask_once(&self, upstream: &Upstream) {
+        if let Some(key) = upstream.incarnation() {
+            self.asked.get_with(key, self.ask(upstream)).await;
+        }
     }
 
     /// Asks unless somebody did within `age`. Several who want to know wait for one answer.
@@ -83,9 +123,13 @@ impl Prober {
                 _ = tick.tick() => {}
                 () = stopping.cancelled() => return,
             }
-            let all = node.roster.all();
+            let all = node.upstreams.all();
             let probes = all.iter().map(|upstream| {
-                let age = if upstream.inventory().up { EVERY } else { EVERY_WHILE_DOWN };
+                let age = match upstream.inventory().up {
+                    _ if upstream.server.is_some() => EVERY_OF_SERVERS,
+                    true => EVERY,
+                    false => EVERY_WHILE_DOWN,
+                };
                 // A little less than the interval, or every second tick would find it too young.
                 self.if_older(upstream, age.mul_f64(0.9))
             });
@@ -100,12 +144,15 @@ impl Prober {
         let was_up = upstream.inventory().up;
         let heard = match &upstream.identity {
             Identity::Local => self.ask_ollama().await,
-            Identity::Friend { node, .. } => self.ask_worker(upstream, *node).await,
+            Identity::Friend { node, .. } | Identity::Stranger { node, .. } => {
+                self.ask_worker(upstream, *node).await
+            }
+            Identity::Server { .. } => self.ask_server(upstream).await,
         };
         match heard {
             Ok(inventory) => upstream.set_inventory(inventory),
             Err(Trouble::Down(why)) => {
-                if was_up {
+                if was_up && !upstream.is_stranger() {
                     tracing::warn!(upstream = %upstream.name, why, "an upstream does not answer");
                 }
                 upstream.set_down(why);
@@ -115,7 +162,7 @@ impl Prober {
                 if upstream.inventory().trouble.as_ref() != Some(&why) {
                     tracing::warn!(upstream = %upstream.name, "{why}");
                 }
-                upstream.set_stranger(why);
+                upstream.set_another(why);
             }
         }
     }
@@ -156,36 +203,60 @@ impl Prober {
     }
 
     async fn ask_worker(&self, upstream: &Upstream, node: NodeId) -> Result<Inventory, Trouble> {
-        let fetched = fetch::get(&self.connections, &upstream.destination, "/capacity").await;
-        let fetched = fetched.map_err(|error| Trouble::Down(error.to_string()))?;
-        if fetched.status != 200 {
-            return Err(Trouble::Down(format!("GET /capacity answered {}", fetched.status)));
-        }
-        let capacity: Capacity = serde_json::from_slice(&fetched.body)
-            .map_err(|error| Trouble::Down(format!("GET /capacity answered something else: {error}")))?;
-        if let Some(key) = capacity.pubkey.as_ref().filter(|key| key.parse() != Ok(node)) {
+        let said: SaidCapacity = self.get(upstream, "/capacity").await?;
+        if let Some(key) = said.pubkey.as_ref().filter(|key| key.parse() != Ok(node)) {
             return Err(Trouble::AnotherNode(key.chars().filter(|c| !c.is_control()).take(80).collect()));
         }
-        upstream.lane.set_limit(capacity.concurrency.unwrap_or(UNSAID_CONCURRENCY).max(1));
-        let mut inventory = Inventory::answered(named(capacity.models.unwrap_or_default()));
-        inventory.protocol = capacity.protocol.unwrap_or(1);
+        let ours = upstream.lane.in_flight();
+        let mut inventory = Inventory::answered(named(said.models.unwrap_or_default()));
+        inventory.protocol = said.protocol.unwrap_or(1);
+        inventory.tier = said.tier.as_deref().map(Tier::from_wire);
+        inventory.capacity = Some(Capacity {
+            concurrency: said.concurrency.unwrap_or(UNSAID_CONCURRENCY).max(1),
+            others: said.queue_depth.unwrap_or(0).saturating_sub(ours),
+        });
         Ok(inventory)
+    }
+
+    /// What another server lists, or in words why it does not.
+    pub async fn list_models(&self, upstream: &Upstream) -> Result<Vec<String>, String> {
+        let listed: Result<SaidModels, Trouble> = self.get(upstream, "/models").await;
+        let names = listed.map(|listed| listed.data.into_iter().map(|model| model.id).collect());
+        names.map_err(|trouble| match trouble {
+            Trouble::Down(why) | Trouble::AnotherNode(why) => why,
+        })
+    }
+
+    /// A server that lists nothing, or is not there, keeps the models that its globs spell out.
+    async fn ask_server(&self, upstream: &Upstream) -> Result<Inventory, Trouble> {
+        let listed = self.list_models(upstream).await.map(named).unwrap_or_default().into_iter();
+        let mut models: Vec<Model> =
+            listed.filter(|model| upstream.serves(&model.name) == Some(true)).collect();
+        for name in upstream.spelled_out() {
+            if !models.iter().any(|model| model.name.same_model(&name)) {
+                models.push(Model::named(name));
+            }
+        }
+        Ok(Inventory::answered(models))
+    }
+
+    async fn get<T: DeserializeOwned>(&self, upstream: &Upstream, path: &str) -> Result<T, Trouble> {
+        let authorization =
+            upstream.server.as_ref().and_then(|server: &Server| server.authorization.as_ref());
+        let fetched = fetch::get(&self.connections, &upstream.destination, path, authorization).await;
+        let fetched = fetched.map_err(|error| Trouble::Down(error.to_string()))?;
+        if fetched.status != 200 {
+            return Err(Trouble::Down(format!("GET {path} answered {}", fetched.status)));
+        }
+        serde_json::from_slice(&fetched.body)
+            .map_err(|error| Trouble::Down(format!("GET {path} answered something else: {error}")))
     }
 }
 
 /// Names that are no names are left out: a peer's mistake costs nobody else.
 fn named(names: Vec<String>) -> Vec<Model> {
     let names = names.into_iter().take(ANNOUNCED_MODELS_MAX);
-    let parsed = names.filter_map(|name| name.parse::<ModelName>().ok());
-    let model = |name| Model {
-        name,
-        digest: None,
-        context_length: None,
-        created: 0,
-        knows_developer: false,
-        remote: false,
-    };
-    parsed.map(model).collect()
+    names.filter_map(|name| name.parse().ok()).map(Model::named).collect()
 }
 
 fn unix_seconds(rfc3339: &str) -> u64 {

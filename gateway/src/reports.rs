@@ -3,16 +3,17 @@
 use crate::{
     downstream::{Downstream, Gone},
     exchange::Role,
+    explain,
     failure::Failure,
+    models,
     node::Node,
-    roster::{Identity, Model, Upstream},
+    peers,
     routes::Report,
 };
 use bytes::Bytes;
 use ledger::{Account, QueryError, Totals};
 use protocol::{ModelName, NodeId, Requester};
 use serde_json::{Map, Value, json};
-use std::{sync::Arc, time::Duration};
 
 /// What the first Lobstah lent every key; kept in `GET /balance` for its tools.
 const BOOTSTRAP_ALLOWANCE: u64 = 10_000;
@@ -25,9 +26,6 @@ const LEDGER_MAX: usize = 500;
 
 /// Accounts in `GET /balance`; those with the most receipts.
 const ACCOUNTS_MAX: usize = 1000;
-
-/// A list of models is asked for anew if it is older.
-const MODELS_AGE: Duration = Duration::from_secs(2);
 
 /// Answers a request to read something.
 pub async fn answer(
@@ -44,9 +42,10 @@ pub async fn answer(
         Report::Healthz => Ok(json!({"status": "ok"})),
         Report::Readyz => Ok(json!({"status": "ready"})),
         Report::Pubkey => Ok(json!({"pubkey": node.me})),
-        Report::Models => Ok(models(node, role).await),
-        Report::Model(id) => model(node, role, id).await,
-        Report::Peers => peers(node),
+        Report::Models => Ok(models::list(node, role).await),
+        Report::Model(id) => return models::one(node, role, id, down).await,
+        Report::Route => explain(node, query).await,
+        Report::Peers => peers(node, role).await,
         Report::Balance => balance(node).await,
         Report::Ledger => ledger(node, query).await,
         Report::Capacity => Ok(capacity(node).await),
@@ -76,77 +75,10 @@ async fn metrics(node: &Node, role: Role, down: &mut Downstream) -> Result<(), G
     down.answer(200, "application/openmetrics-text; version=1.0.0; charset=utf-8", &[], body.into()).await
 }
 
-/// Everything that some route reaches, each model once: the owner's own first.
-async fn models(node: &Node, role: Role) -> Value {
-    let data: Vec<Value> =
-        offered(node, role).await.iter().map(|(model, owner)| model_object(model, owner)).collect();
-    json!({"object": "list", "data": data})
-}
-
-async fn model(node: &Node, role: Role, id: &str) -> Result<Value, Failure> {
-    // Clients escape what they put in a path: `/` and `:` come as they are or as %2F and %3A.
-    let id = percent_decoded(id);
-    let name: ModelName =
-        id.parse().map_err(|_| Failure::NotFound { what: "a model without a name".into() })?;
-    let offered = offered(node, role).await;
-    let found = offered.iter().find(|(model, _)| model.name.same_model(&name));
-    let near = Vec::new();
-    found.map(|(model, owner)| model_object(model, owner)).ok_or(Failure::ModelNotFound { model: name, near })
-}
-
-async fn offered(node: &Node, role: Role) -> Vec<(Model, String)> {
-    let all = match role {
-        Role::Gateway => node.roster.all(),
-        Role::Worker => Arc::new(vec![Arc::clone(node.roster.local())]),
-    };
-    let asked =
-        futures::future::join_all(all.iter().map(|upstream| node.prober.if_older(upstream, MODELS_AGE)));
-    let _ = tokio::time::timeout(Duration::from_secs(3), asked).await;
-    let mut offered: Vec<(Model, String)> = Vec::new();
-    for upstream in all.iter() {
-        let owner = owner(node, role, upstream);
-        for model in upstream.inventory().models() {
-            let wanted = role == Role::Gateway || crate::worker::offers(node, model);
-            if wanted && !offered.iter().any(|(known, _)| known.name.same_model(&model.name)) {
-                offered.push((model.clone(), owner.clone()));
-            }
-        }
-    }
-    offered
-}
-
-fn owner(node: &Node, role: Role, upstream: &Upstream) -> String {
-    match (&upstream.identity, role) {
-        (Identity::Local, Role::Gateway) => "local".into(),
-        (Identity::Local, Role::Worker) => format!("lobstah:{}", node.me.short()),
-        (Identity::Friend { node, label }, _) => {
-            format!("lobstah:{}", label.clone().unwrap_or_else(|| node.short()))
-        }
-    }
-}
-
-fn model_object(model: &Model, owner: &str) -> Value {
-    let mut object = Map::new();
-    object.insert("id".into(), json!(model.name));
-    object.insert("object".into(), json!("model"));
-    object.insert("created".into(), json!(model.created));
-    object.insert("owned_by".into(), json!(owner));
-    if let Some(length) = model.context_length {
-        object.insert("context_length".into(), json!(length));
-    }
-    Value::Object(object)
-}
-
-fn percent_decoded(text: &str) -> String {
-    let bytes: Vec<u8> = url::form_urlencoded::parse(text.replace('+', "%2B").as_bytes())
-        .flat_map(|(key, _)| key.into_owned().into_bytes())
-        .collect();
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
-fn peers(node: &Node) -> Result<Value, Failure> {
-    let friends = node.friends().map_err(|error| Failure::Internal { message: error.to_string() })?;
-    Ok(json!(friends))
+async fn peers(node: &Node, role: Role) -> Result<Value, Failure> {
+    // The owner's command shows how things are now, a report how they were last seen.
+    let rows = peers::rows(node, role == Role::Owner).await;
+    rows.map(|rows| json!(rows)).map_err(|error| Failure::Internal { message: error.to_string() })
 }
 
 async fn balance(node: &Node) -> Result<Value, Failure> {
@@ -206,23 +138,31 @@ fn unreadable(error: &QueryError) -> Failure {
 
 async fn capacity(node: &Node) -> Value {
     let models: Vec<ModelName> =
-        offered(node, Role::Worker).await.into_iter().map(|(model, _)| model.name).collect();
-    let config = &node.config.worker;
-    let (running, queued) = (node.engine.lane.in_flight(), node.engine.slots.waiting());
+        models::offered(node, Role::Worker).await.into_iter().map(|listed| listed.model.name).collect();
+    let config = node.config();
     let mut object = json!({
         "pubkey": node.me,
         "protocol": 2,
         "models": models,
-        "tier": config.tier.as_str(),
-        "concurrency": config.concurrency,
-        "queueDepth": running + queued,
+        "tier": config.worker.tier.as_str(),
+        "concurrency": config.worker.concurrency,
+        "queueDepth": node.engine.depth(),
         "jobCounts": {"queued": 0, "running": 0, "done": 0, "error": 0},
     });
-    if !node.config.credit.prices.is_empty() {
+    if !config.credit.prices.is_empty() {
         let price = |(model, price): (&String, &config::Price)| {
             (model.clone(), json!({"input": price.input, "output": price.output}))
         };
-        object["prices"] = node.config.credit.prices.iter().map(price).collect::<Map<_, _>>().into();
+        object["prices"] = config.credit.prices.iter().map(price).collect::<Map<_, _>>().into();
     }
     object
+}
+
+/// Every candidate for the model that is asked for, to the owner.
+async fn explain(node: &Node, query: &str) -> Result<Value, Failure> {
+    let asked: std::collections::HashMap<_, _> = url::form_urlencoded::parse(query.as_bytes()).collect();
+    let model = asked.get("model").and_then(|name| name.parse().ok());
+    let model = model.ok_or_else(|| Failure::invalid_value("model", "name the model: /route?model=NAME"))?;
+    let streamed = asked.get("stream").is_none_or(|stream| stream != "false");
+    Ok(json!(explain::explain(node, &model, streamed).await))
 }

@@ -31,6 +31,7 @@ pub enum Report<'p> {
     Balance,
     Ledger,
     Capacity,
+    Route,
     Healthz,
     Readyz,
     Metrics,
@@ -39,6 +40,14 @@ pub enum Report<'p> {
 impl<'p> Route<'p> {
     fn find(role: Role, path: &'p str) -> Option<Self> {
         let gateway = role == Role::Gateway;
+        if role == Role::Owner {
+            let report = match path {
+                "/route" => Report::Route,
+                "/peers" => Report::Peers,
+                _ => return None,
+            };
+            return Some(Route::Report(report));
+        }
         let report = match path {
             "/v1/chat/completions" => return Some(Route::Inference("/v1/chat/completions")),
             "/v1/completions" => return Some(Route::Inference("/v1/completions")),
@@ -73,7 +82,7 @@ pub async fn dispatch(node: &Node, role: Role, down: &mut Downstream) -> Result<
     let path = request.uri.path().to_owned();
     let query = request.uri.query().unwrap_or_default().to_owned();
     if role == Role::Gateway
-        && let Err(failure) = admit::admit(down, &node.config.gateway, &path)
+        && let Err(failure) = admit::admit(down, &node.config().gateway, &path)
     {
         return down.fail_early(&failure).await;
     }
@@ -87,7 +96,7 @@ pub async fn dispatch(node: &Node, role: Role, down: &mut Downstream) -> Result<
         // Boxed, each by itself: an idle stream then holds what it needs and not the largest of all.
         (Route::Inference(path), Method::POST) => match role {
             Role::Gateway => Box::pin(inference::serve(node, down, path)).await,
-            Role::Worker => Box::pin(worker::serve(node, down, path)).await,
+            Role::Worker | Role::Owner => Box::pin(worker::serve(node, down, path)).await,
         },
         (Route::Report(report), Method::GET | Method::HEAD) => {
             Box::pin(reports::answer(node, role, down, report, &query)).await

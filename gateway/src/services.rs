@@ -5,7 +5,14 @@
 //! whole grace period even when idle, and panics in a task where an address cannot be bound
 //! (docs/adr/0001).
 
-use crate::{app::Door, downstream::WRITE_BYTES, exchange::Role, node::Node};
+use crate::{
+    app::{Desk, Door, Handler},
+    discover,
+    downstream::WRITE_BYTES,
+    exchange::Role,
+    node::Node,
+};
+use config::Paths;
 use parking_lot::Mutex;
 use pingora_core::{
     listeners::{L4BufferSettings, ListenerConfig},
@@ -13,9 +20,17 @@ use pingora_core::{
     services::{Service as _, listening::Service},
 };
 use std::{
+    fs::Permissions,
     io,
     net::{SocketAddr, TcpListener},
-    os::fd::IntoRawFd,
+    os::{
+        fd::{IntoRawFd, RawFd},
+        unix::{
+            fs::PermissionsExt,
+            net::{UnixListener, UnixStream},
+        },
+    },
+    path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
@@ -31,9 +46,9 @@ const WRITE_BUFFER: usize = WRITE_BYTES + 64;
 
 /// An address that cannot be listened on.
 #[derive(Debug, thiserror::Error)]
-#[error("{role} cannot listen on {address}; {hint}")]
+#[error("{name} cannot listen on {address}; {hint}")]
 pub struct CannotListen {
-    role: &'static str,
+    name: &'static str,
     address: SocketAddr,
     hint: &'static str,
     source: io::Error,
@@ -43,24 +58,60 @@ pub struct CannotListen {
 pub struct Bound {
     listener: TcpListener,
     address: SocketAddr,
-    role: Role,
+    name: &'static str,
+}
+
+/// The owner's socket: removed when the node has stopped.
+struct OwnersSocket(PathBuf);
+
+impl Drop for OwnersSocket {
+    fn drop(&mut self) {
+        // Somebody may have removed it; then there is nothing to do.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// Where the owner's commands reach a node that runs in this home (SPEC section 6).
+pub fn socket_path(paths: &Paths) -> PathBuf {
+    paths.home.join("lobstah.sock")
+}
+
+/// Listeners that are served until they are told to stop.
+pub struct Listening {
+    stop_accepting: watch::Sender<bool>,
+    accepting: TaskTracker,
 }
 
 /// The services of a running node.
 pub struct Services {
     node: Arc<Node>,
-    stop_accepting: watch::Sender<bool>,
-    accepting: TaskTracker,
+    listening: Listening,
+    owners_socket: Option<OwnersSocket>,
 }
 
 /// Binds an address, so that what is wrong with it is said before anything runs.
-pub fn bind(role: Role, address: SocketAddr) -> Result<Bound, CannotListen> {
-    let cannot =
-        |source: io::Error| CannotListen { role: role.as_str(), address, hint: hint(&source), source };
+pub fn bind(name: &'static str, address: SocketAddr) -> Result<Bound, CannotListen> {
+    let cannot = |source: io::Error| CannotListen { name, address, hint: hint(&source), source };
     let listener = TcpListener::bind(address).map_err(cannot)?;
     listener.set_nonblocking(true).map_err(cannot)?;
     let address = listener.local_addr().map_err(cannot)?;
-    Ok(Bound { listener, address, role })
+    Ok(Bound { listener, address, name })
+}
+
+/// Binds the owner's socket in a folder that only the owner can enter; `None` if another process of this
+/// home has it. One that a killed process left behind is replaced.
+fn bind_socket(path: &Path) -> io::Result<Option<UnixListener>> {
+    if UnixStream::connect(path).is_ok() {
+        return Ok(None);
+    }
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = UnixListener::bind(path)?;
+    std::fs::set_permissions(path, Permissions::from_mode(0o600))?;
+    listener.set_nonblocking(true)?;
+    Ok(Some(listener))
 }
 
 fn hint(error: &io::Error) -> &'static str {
@@ -79,54 +130,96 @@ impl Bound {
     pub fn address(&self) -> SocketAddr {
         self.address
     }
+}
 
-    pub fn role(&self) -> Role {
-        self.role
+impl Default for Listening {
+    fn default() -> Self {
+        Self { stop_accepting: watch::channel(false).0, accepting: TaskTracker::new() }
+    }
+}
+
+impl Listening {
+    /// Serves what is bound.
+    pub fn serve<H: Handler>(&self, bound: Bound, handler: Arc<H>) {
+        let (name, address) = (bound.name, bound.address.to_string());
+        let buffers = L4BufferSettings::new(READ_BUFFER, WRITE_BUFFER);
+        let config = ListenerConfig::tcp(address.clone()).l4_buffer(buffers);
+        self.accept(name, address, bound.listener.into_raw_fd(), config, handler);
+    }
+
+    fn accept<H: Handler>(
+        &self,
+        name: &str,
+        address: String,
+        listener: RawFd,
+        config: ListenerConfig,
+        handler: Arc<H>,
+    ) {
+        // pingora takes a listener that exists by its address, as it does in a graceful upgrade.
+        let mut fds = Fds::new();
+        fds.add(address, listener);
+        let fds: ListenFds = Arc::new(Mutex::new(fds));
+        let mut service = Service::new(format!("lobstah {name}"), Door::new(handler));
+        service.add_listener(config);
+        let shutdown = self.stop_accepting.subscribe();
+        self.accepting.spawn(async move { service.start_service(Some(fds), shutdown, 1).await });
+    }
+
+    /// Takes no more connections, and waits until those that are open are between two requests.
+    pub async fn stop(&self) {
+        let _ = self.stop_accepting.send(true);
+        self.accepting.close();
+        self.accepting.wait().await;
     }
 }
 
 impl Services {
     /// Serves what is bound, and starts the node's background work.
-    pub fn start(node: Arc<Node>, bound: Vec<Bound>) -> Self {
-        let (stop_accepting, _) = watch::channel(false);
-        let services = Self { node, stop_accepting, accepting: TaskTracker::new() };
-        for listener in bound {
-            services.accept(listener);
+    pub fn start(node: Arc<Node>, bound: Vec<(Role, Bound)>) -> Self {
+        let mut services = Self { node, listening: Listening::default(), owners_socket: None };
+        let worker_listens = bound.iter().any(|(role, _)| *role == Role::Worker);
+        for (role, bound) in bound {
+            let desk = Desk { node: Arc::clone(&services.node), role };
+            services.listening.serve(bound, Arc::new(desk));
         }
-        services.accepting.close();
-        services.work_in_background();
+        services.listen_to_owner();
+        services.work_in_background(worker_listens);
         services
     }
 
-    fn accept(&self, bound: Bound) {
-        let role = bound.role;
-        let address = bound.address.to_string();
-        // pingora takes a listener that exists by its address, as it does in a graceful upgrade.
-        let mut fds = Fds::new();
-        fds.add(address.clone(), bound.listener.into_raw_fd());
-        let fds: ListenFds = Arc::new(Mutex::new(fds));
-        let app = Door::new(Arc::clone(&self.node), role);
-        let mut service = Service::new(format!("lobstah {}", role.as_str()), app);
-        let buffers = L4BufferSettings::new(READ_BUFFER, WRITE_BUFFER);
-        service.add_listener(ListenerConfig::tcp(address).l4_buffer(buffers));
-        let shutdown = self.stop_accepting.subscribe();
-        self.accepting.spawn(async move { service.start_service(Some(fds), shutdown, 1).await });
+    /// Without its socket a node runs all the same: only commands cannot ask it.
+    fn listen_to_owner(&mut self) {
+        let path = socket_path(&self.node.paths);
+        match bind_socket(&path) {
+            Ok(Some(listener)) => {
+                let address = path.display().to_string();
+                let config = ListenerConfig::uds(address.clone()).permissions(Permissions::from_mode(0o600));
+                let desk = Arc::new(Desk { node: Arc::clone(&self.node), role: Role::Owner });
+                self.listening.accept("owner", address, listener.into_raw_fd(), config, desk);
+                self.owners_socket = Some(OwnersSocket(path));
+            }
+            Ok(None) => tracing::info!("another node of this home answers its owner's commands"),
+            Err(error) => {
+                tracing::warn!(path = %path.display(), %error, "no socket for the owner's commands")
+            }
+        }
     }
 
-    fn work_in_background(&self) {
+    fn work_in_background(&self, worker_listens: bool) {
         let node = Arc::clone(&self.node);
         self.node.tasks.spawn(async move { node.prober.run(&node, node.stopping.clone()).await });
         let node = Arc::clone(&self.node);
-        self.node.tasks.spawn(async move { node.follow_peers().await });
+        self.node.tasks.spawn(async move { node.follow_files().await });
+        let node = Arc::clone(&self.node);
+        self.node.tasks.spawn(async move { discover::run(&node, worker_listens).await });
         self.node.tasks.close();
     }
 
     /// Stops in order: no new connections, no new requests; what is in flight finishes within
     /// `grace`; then the background work; the books last. Gives the number of requests that were cut.
     pub async fn stop(self, grace: Duration) -> usize {
-        let _ = self.stop_accepting.send(true);
         self.node.stopping.cancel();
-        self.accepting.wait().await;
+        self.listening.stop().await;
         self.node.open.close();
         let _ = tokio::time::timeout(grace, self.node.open.wait()).await;
         let cut = self.node.open.len();

@@ -32,8 +32,8 @@ impl Lane {
         self.limit.load(Ordering::Relaxed)
     }
 
-    /// Changes how many may be in it; those inside stay. Who waits learns of more room when the
-    /// next permit is given back.
+    /// Changes how many may be in it; those inside stay. Who waits learns of more room from
+    /// [`Slots::lane_grew`], or when the next permit is given back.
     pub fn set_limit(&self, limit: usize) {
         self.limit.store(limit, Ordering::Relaxed);
     }
@@ -91,6 +91,16 @@ impl Slots {
             waiting: Mutex::default(),
             waiting_len: AtomicUsize::new(0),
         })
+    }
+
+    /// Changes how many may wait; those that do stay.
+    pub fn set_queue_max(&self, queue_max: usize) {
+        self.queue_max.store(queue_max, Ordering::Relaxed);
+    }
+
+    /// Hands out the room that a lane gained.
+    pub fn lane_grew(self: &Arc<Self>, lane: &Arc<Lane>) {
+        self.serve(lane);
     }
 
     /// How many wait.

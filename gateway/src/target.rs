@@ -18,6 +18,10 @@ use url::{Host, Url};
 /// A connection, TLS included, must stand within this time.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// A machine that takes no packet for so long is not there any more.
+#[cfg(target_os = "linux")]
+const VANISHED_AFTER: Duration = Duration::from_secs(30);
+
 /// An idle pooled connection is closed after this long.
 const POOLED_IDLE: Duration = Duration::from_secs(60);
 
@@ -179,8 +183,9 @@ impl Destination {
             idle: Duration::from_secs(20),
             interval: Duration::from_secs(10),
             count: 3,
+            // Also while a request is on its way to it, when keepalive is silent (tcp(7), TCP_USER_TIMEOUT).
             #[cfg(target_os = "linux")]
-            user_timeout: Duration::ZERO,
+            user_timeout: VANISHED_AFTER,
         });
         peer
     }

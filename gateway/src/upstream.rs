@@ -1,26 +1,30 @@
-//! The upstreams that there are now: what each has, how it fares, how much room it has.
-//!
-//! Filled from the config and the list of peers, refreshed by `prober.rs`, read by every request.
+//! One upstream: who it is, how it is reached, how it fares, how much room it has.
 
 use crate::{
     breaker::{Admission, Breaker},
+    inventory::{Capacity, Inventory, Model},
+    observed::{Observed, UNMEASURED},
     route::Candidate,
     slots::Lane,
     target::{Destination, NotADestination},
 };
 use arc_swap::ArcSwap;
-use config::Target as Group;
+use config::{Glob, Target as Group};
 use discovery::Trust;
+use http::HeaderValue;
 use parking_lot::Mutex;
-use protocol::{ModelName, NodeId};
+use protocol::{ModelName, NodeId, Tier, Timestamp};
 use std::{
-    collections::HashMap,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 use url::Url;
 
-/// A peer that does not say how much it takes (a version 1 worker) is given so many at once.
+/// A peer that does not say how much it takes (a version 1 worker), and any other server, is given so
+/// many at once.
 pub const UNSAID_CONCURRENCY: usize = 64;
 
 /// The longest that a "busy, come back later" is honoured.
@@ -31,8 +35,32 @@ pub const BUSY_MAX: Duration = Duration::from_secs(60);
 pub enum Identity {
     /// The owner's own Ollama.
     Local,
-    /// A worker with its key, and what its owner calls it.
+    /// A worker that the owner listed, and what its owner calls it.
     Friend { node: NodeId, label: Option<String> },
+    /// A worker found on a relay or a tracker, and what it calls itself.
+    Stranger { node: NodeId, label: Option<String> },
+    /// Another OpenAI-compatible server, by its name in `[[upstreams]]`.
+    Server { name: String },
+}
+
+/// What only `[[upstreams]]` have.
+#[derive(Debug)]
+pub struct Server {
+    /// As it was configured, to see whether a reload changed it.
+    pub config: config::Upstream,
+    /// `Bearer …`, marked so that nothing prints it.
+    pub authorization: Option<HeaderValue>,
+}
+
+/// What a stranger announces.
+#[derive(Clone, Copy, Debug)]
+pub struct SaidOfItself {
+    pub at: Timestamp,
+    pub tier: Tier,
+    /// How many it works on at once, and how many are in it.
+    pub room: Option<(usize, usize)>,
+    /// How long it takes for one.
+    pub service: Option<Duration>,
 }
 
 /// One upstream.
@@ -44,84 +72,86 @@ pub struct Upstream {
     pub url: Url,
     pub destination: Destination,
     pub lane: Arc<Lane>,
+    pub server: Option<Server>,
     inventory: ArcSwap<Inventory>,
     health: Mutex<Health>,
     /// When it was last asked what it has; held while that is under way.
     pub(crate) probed: tokio::sync::Mutex<Option<Instant>>,
+    /// When it announced itself, as far as it was looked at: Unix milliseconds.
+    announced_at: AtomicU64,
+    /// How often it came back from the dead.
+    lives: AtomicU64,
 }
 
 #[derive(Debug, Default)]
 struct Health {
     breaker: Breaker,
     busy_until: Option<Instant>,
-}
-
-/// What an upstream said that it has.
-#[derive(Clone, Debug, Default)]
-pub struct Inventory {
-    models: Vec<Model>,
-    /// From the name with its tag made explicit to its place in `models`.
-    index: HashMap<String, usize>,
-    /// Whether the last probe was answered.
-    pub up: bool,
-    /// Whether any probe was ever answered: else nobody can say what it does not have.
-    pub known: bool,
-    /// What came of the last probe, if it was nothing good.
-    pub trouble: Option<String>,
-    /// 2 where it said so.
-    pub protocol: u8,
-}
-
-/// A model of an upstream.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Model {
-    pub name: ModelName,
-    pub digest: Option<String>,
-    pub context_length: Option<u64>,
-    /// Unix seconds.
-    pub created: u64,
-    /// Its template knows the role `developer`.
-    pub knows_developer: bool,
-    /// It runs on somebody else's machine, whatever its name says.
-    pub remote: bool,
-}
-
-impl Inventory {
-    /// An answer to a probe.
-    pub fn answered(models: Vec<Model>) -> Self {
-        let index =
-            models.iter().enumerate().map(|(at, model)| (model.name.with_tag().into_owned(), at)).collect();
-        Self { models, index, up: true, known: true, ..Inventory::default() }
-    }
-
-    /// The model of this name, the default tag being implied.
-    pub fn model(&self, name: &ModelName) -> Option<&Model> {
-        self.index.get(name.with_tag().as_ref()).map(|&at| &self.models[at])
-    }
-
-    /// All of them, in the order in which they were named.
-    pub fn models(&self) -> &[Model] {
-        &self.models
-    }
+    observed: Observed,
+    /// What it said of its speed, where it was never seen at work.
+    service_said: Option<Duration>,
 }
 
 impl Upstream {
-    /// Fails if the URL cannot be dialled.
-    pub fn new(identity: Identity, url: &Url, limit: usize) -> Result<Arc<Self>, NotADestination> {
+    /// The owner's own Ollama. Fails if the URL cannot be dialled, as the others do.
+    pub fn local(config: &config::Ollama) -> Result<Arc<Self>, NotADestination> {
+        Self::new(Identity::Local, &config.url, Trust::Own, config.concurrency, None)
+    }
+
+    /// The worker of a friend.
+    pub fn friend(node: NodeId, url: &Url, label: Option<String>) -> Result<Arc<Self>, NotADestination> {
+        Self::new(Identity::Friend { node, label }, url, Trust::Friend, UNSAID_CONCURRENCY, None)
+    }
+
+    /// The worker of somebody who announced it.
+    pub fn stranger(
+        node: NodeId,
+        url: &Url,
+        label: Option<String>,
+        trust: Trust,
+    ) -> Result<Arc<Self>, NotADestination> {
+        Self::new(Identity::Stranger { node, label }, url, trust, UNSAID_CONCURRENCY, None)
+    }
+
+    /// Another OpenAI-compatible server.
+    pub fn server(config: &config::Upstream) -> Result<Arc<Self>, NotADestination> {
+        let authorization = config.api_key.as_ref().and_then(|key| {
+            let mut value = HeaderValue::try_from(format!("Bearer {}", key.expose())).ok()?;
+            value.set_sensitive(true);
+            Some(value)
+        });
+        let server = Server { config: config.clone(), authorization };
+        let identity = Identity::Server { name: config.name.clone() };
+        let upstream = Self::new(identity, &config.url, Trust::Own, UNSAID_CONCURRENCY, Some(server))?;
+        // What its globs name is what it has; whether it is up is seen when it is asked.
+        upstream.set_inventory(Inventory::answered(Vec::new()));
+        Ok(upstream)
+    }
+
+    fn new(
+        identity: Identity,
+        url: &Url,
+        trust: Trust,
+        limit: usize,
+        server: Option<Server>,
+    ) -> Result<Arc<Self>, NotADestination> {
         let name = match &identity {
             Identity::Local => "local".to_owned(),
-            Identity::Friend { node, .. } => node.to_string(),
+            Identity::Friend { node, .. } | Identity::Stranger { node, .. } => node.to_string(),
+            Identity::Server { name } => name.clone(),
         };
-        let trust = if identity == Identity::Local { Trust::Own } else { Trust::Friend };
         Ok(Arc::new(Self {
             identity,
             name,
             url: url.clone(),
             destination: Destination::new(url, trust)?,
             lane: Lane::new(limit),
+            server,
             inventory: ArcSwap::default(),
             health: Mutex::default(),
             probed: tokio::sync::Mutex::default(),
+            announced_at: AtomicU64::default(),
+            lives: AtomicU64::default(),
         }))
     }
 
@@ -129,30 +159,61 @@ impl Upstream {
     pub fn display_name(&self) -> String {
         match &self.identity {
             Identity::Local => "Ollama".into(),
-            Identity::Friend { node, label } => label.clone().unwrap_or_else(|| node.short()),
+            Identity::Friend { node, label } | Identity::Stranger { node, label } => {
+                label.clone().unwrap_or_else(|| node.short())
+            }
+            Identity::Server { name } => name.clone(),
         }
     }
 
-    /// Whether it is the owner's: believed, and no receipts.
+    /// Whether the owner chose it as his own: believed, and no receipts.
     pub fn is_own(&self) -> bool {
-        !matches!(self.identity, Identity::Friend { .. })
+        self.node().is_none()
+    }
+
+    /// Whether it announced itself.
+    pub fn is_stranger(&self) -> bool {
+        matches!(self.identity, Identity::Stranger { .. })
     }
 
     /// Its key, if it is a peer.
     pub fn node(&self) -> Option<NodeId> {
         match self.identity {
-            Identity::Friend { node, .. } => Some(node),
-            Identity::Local => None,
+            Identity::Friend { node, .. } | Identity::Stranger { node, .. } => Some(node),
+            Identity::Local | Identity::Server { .. } => None,
         }
+    }
+
+    /// The group by which a route reaches it.
+    pub fn is_in(&self, group: &Group) -> bool {
+        match (&self.identity, group) {
+            (Identity::Local, Group::Local)
+            | (Identity::Friend { .. }, Group::Friends)
+            | (Identity::Stranger { .. }, Group::Network) => true,
+            (Identity::Server { name }, Group::Upstream(wanted)) => name == wanted,
+            _ => false,
+        }
+    }
+
+    /// Whether it is the same one, reached in the same way: what is known of it stays true.
+    pub fn is_same_as(&self, other: &Upstream) -> bool {
+        let config = |upstream: &Upstream| upstream.server.as_ref().map(|server| server.config.clone());
+        self.identity == other.identity && self.url == other.url && config(self) == config(other)
     }
 
     pub fn inventory(&self) -> Arc<Inventory> {
         self.inventory.load_full()
     }
 
-    /// Whether it serves the model, as far as it said; `None` if it never said anything.
+    /// Whether it serves the model, as far as it said and was seen; `None` if it never said anything.
     pub fn serves(&self, model: &ModelName) -> Option<bool> {
+        if let Some(server) = &self.server {
+            return Some(server.config.models.iter().any(|glob| glob.matches_model(model.as_str())));
+        }
         let inventory = self.inventory.load();
+        if !self.is_own() && self.health.lock().observed.is_without(model, Instant::now()) {
+            return Some(false);
+        }
         inventory.known.then(|| inventory.model(model).is_some())
     }
 
@@ -161,7 +222,11 @@ impl Upstream {
         self.inventory.load().model(name).map(read)
     }
 
+    /// It answered a probe.
     pub fn set_inventory(&self, inventory: Inventory) {
+        if let Some(capacity) = inventory.capacity {
+            self.lane.set_limit(self.health.lock().observed.room(capacity.concurrency));
+        }
         self.inventory.store(Arc::new(inventory));
     }
 
@@ -174,20 +239,48 @@ impl Upstream {
     }
 
     /// Somebody else answers there: nothing is sent to whoever it is.
-    pub fn set_stranger(&self, why: String) {
-        self.set_inventory(Inventory { known: true, trouble: Some(why), ..Inventory::default() });
+    pub fn set_another(&self, why: String) {
+        self.set_inventory(Inventory::of_another(why));
+    }
+
+    /// What a stranger says of itself, each time that it is chosen: believed as long as it was not
+    /// asked. One that was down and announced itself since may be up.
+    pub fn announced(&self, said: SaidOfItself) {
+        if self.announced_at.swap(said.at.as_millis(), Ordering::Relaxed) >= said.at.as_millis() {
+            return;
+        }
+        self.health.lock().service_said = said.service;
+        if self.inventory.load().up {
+            return;
+        }
+        let capacity = said.room.map(|(concurrency, others)| Capacity { concurrency, others });
+        self.set_inventory(Inventory::announced(said.tier, capacity));
+        self.lives.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What is remembered of having asked a peer is remembered under this.
+    pub fn incarnation(&self) -> Option<(NodeId, u64)> {
+        self.node().map(|node| (node, self.lives.load(Ordering::Relaxed)))
     }
 
     /// How it looks to the choice. `preference` is its group's place in the route.
     pub fn candidate(&self, preference: usize, now: Instant) -> Candidate {
         let health = self.health.lock();
+        let inventory = self.inventory.load();
+        let limit = self.lane.limit();
+        let service = health.observed.service().or(health.service_said);
         Candidate {
             preference,
             admission: health.breaker.admission(now),
-            up: self.inventory.load().up,
+            // Who announced itself is up until it is asked and does not answer.
+            up: inventory.up || (self.is_stranger() && !inventory.known && inventory.trouble.is_none()),
             in_flight: self.lane.in_flight(),
-            limit: self.lane.limit(),
+            limit,
             busy: health.busy_until.is_some_and(|until| now < until),
+            tier: inventory.tier,
+            others: inventory.capacity.map_or(0, |capacity| capacity.others),
+            concurrency: inventory.capacity.map_or(limit, |capacity| capacity.concurrency),
+            service: service.unwrap_or(UNMEASURED),
         }
     }
 
@@ -200,19 +293,39 @@ impl Upstream {
         self.health.lock().breaker.sent(now);
     }
 
+    /// It began to answer.
     pub fn succeeded(&self) {
         let mut health = self.health.lock();
         health.breaker.succeeded();
         health.busy_until = None;
+        health.observed.took_at(self.lane.in_flight());
+        if let Some(capacity) = self.inventory.load().capacity {
+            self.lane.set_limit(health.observed.room(capacity.concurrency));
+        }
+    }
+
+    /// It brought an answer to its end in this time.
+    pub fn served(&self, took: Duration) {
+        self.health.lock().observed.served(took);
     }
 
     pub fn failed(&self, now: Instant) {
         self.health.lock().breaker.failed(now);
     }
 
-    /// It said that it is busy for so long.
-    pub fn busy(&self, retry_after: Duration, now: Instant) {
-        self.health.lock().busy_until = Some(now + retry_after.min(BUSY_MAX));
+    /// It said that it does not have a model, whatever it lists.
+    pub fn lacks(&self, model: &ModelName, now: Instant) {
+        self.health.lock().observed.lacks(model, now);
+    }
+
+    /// It said that it is busy for so long, while so many of ours were in it.
+    pub fn busy(&self, retry_after: Duration, in_flight: usize, now: Instant) {
+        let mut health = self.health.lock();
+        health.busy_until = Some(now + retry_after.min(BUSY_MAX));
+        if !self.is_own() {
+            health.observed.full_at(in_flight);
+            self.lane.set_limit(health.observed.room(self.lane.limit()));
+        }
     }
 
     /// The word for its state in `peers list`.
@@ -228,56 +341,9 @@ impl Upstream {
         }
     }
 
-    fn group(&self) -> Group {
-        match &self.identity {
-            Identity::Local => Group::Local,
-            Identity::Friend { .. } => Group::Friends,
-        }
-    }
-}
-
-/// All upstreams.
-#[derive(Debug)]
-pub struct Roster {
-    local: Arc<Upstream>,
-    all: ArcSwap<Vec<Arc<Upstream>>>,
-}
-
-impl Roster {
-    /// With the owner's own Ollama, and nobody else yet.
-    pub fn new(local: Arc<Upstream>) -> Self {
-        let all = ArcSwap::from_pointee(vec![Arc::clone(&local)]);
-        Self { local, all }
-    }
-
-    pub fn local(&self) -> &Arc<Upstream> {
-        &self.local
-    }
-
-    pub fn all(&self) -> Arc<Vec<Arc<Upstream>>> {
-        self.all.load_full()
-    }
-
-    /// Replaces everybody but the local Ollama. Those who stay at the same address keep what is
-    /// known of them.
-    pub fn set_others(&self, wanted: Vec<Arc<Upstream>>) {
-        let before = self.all.load();
-        let keep = |new: Arc<Upstream>| {
-            let same = |old: &&Arc<Upstream>| old.identity == new.identity && old.url == new.url;
-            before.iter().find(same).map_or(new.clone(), Arc::clone)
-        };
-        let mut all = vec![Arc::clone(&self.local)];
-        all.extend(wanted.into_iter().map(keep));
-        self.all.store(Arc::new(all));
-    }
-
-    /// The upstreams that a route may reach, each with its group's place in the route.
-    pub fn reachable(&self, to: &[Group]) -> Vec<(usize, Arc<Upstream>)> {
-        let all = self.all.load();
-        let placed = all.iter().filter_map(|upstream| {
-            let preference = to.iter().position(|group| *group == upstream.group())?;
-            Some((preference, Arc::clone(upstream)))
-        });
-        placed.collect()
+    /// The names that its globs spell out: models that it has, listed or not.
+    pub fn spelled_out(&self) -> impl Iterator<Item = ModelName> {
+        let globs = self.server.iter().flat_map(|server| &server.config.models);
+        globs.filter(|glob| !glob.is_pattern()).filter_map(|glob: &Glob| glob.as_str().parse().ok())
     }
 }

@@ -10,15 +10,16 @@ use crate::{
     exchange::{Ended, Exchange, Role},
     failure::{Attempted, Failure},
     inference::{forwarded, verdict, whole},
+    inventory::Model,
     node::Node,
     outcome::{Outcome, Reason},
-    roster::Model,
     slots::{Lane, Slot, Slots},
+    speeds::Speeds,
     stream::{self, Limits},
 };
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
-use protocol::{Requester, carriers};
+use protocol::{ModelName, Requester, carriers};
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 use upstream_ollama::{Changes, RequestView};
@@ -32,11 +33,25 @@ const SLOW_READER_WITHIN: Duration = Duration::from_secs(30);
 pub struct Engine {
     pub lane: Arc<Lane>,
     pub slots: Arc<Slots>,
+    pub speeds: Speeds,
 }
 
 impl Engine {
     pub fn new(config: &config::Worker) -> Self {
-        Self { lane: Lane::new(config.concurrency), slots: Slots::new(config.queue) }
+        let (lane, slots) = (Lane::new(config.concurrency), Slots::new(config.queue));
+        Self { lane, slots, speeds: Speeds::default() }
+    }
+
+    /// Requests of others that run or wait.
+    pub fn depth(&self) -> usize {
+        self.lane.in_flight() + self.slots.waiting()
+    }
+
+    /// Follows new settings; whoever waits gets the room that is new.
+    pub fn resize(&self, config: &config::Worker) {
+        self.slots.set_queue_max(config.queue);
+        self.lane.set_limit(config.concurrency);
+        self.slots.lane_grew(&self.lane);
     }
 
     /// When a refused requester may come back: a guess that grows with the queue.
@@ -48,8 +63,7 @@ impl Engine {
 
 /// Whether this worker lends a model. One that runs in a cloud under a name that hides it is lent only
 /// if it is named in full.
-pub fn offers(node: &Node, model: &Model) -> bool {
-    let config = &node.config.worker;
+pub fn offers(config: &config::Worker, model: &Model) -> bool {
     let named = || config.models.iter().any(|glob| glob.as_str() == model.name.as_str());
     config.offers(model.name.as_str()) && (!model.remote || named())
 }
@@ -68,7 +82,7 @@ pub async fn serve(node: &Node, down: &mut Downstream, path: &'static str) -> Re
     if let Some(failure) = node.cannot_keep_receipts() {
         return down.fail_early(&failure).await;
     }
-    let body = match admit::read_json(down, node.config.gateway.max_body, &node.body_memory).await {
+    let body = match admit::read_json(down, node.config().gateway.max_body, &node.body_memory).await {
         Ok(body) => body,
         Err(failure) => return down.fail_early(&failure).await,
     };
@@ -97,26 +111,28 @@ async fn run(
         return Ok(Ended::failed(&failure));
     };
     let started_at = clock::now();
-    let max_time = node.config.worker.max_time;
+    let max_time = node.config().worker.max_time;
     let deadline = Instant::now() + max_time;
     let outcome = {
         let ask = ask(node, &request, max_time);
-        let local = &node.roster.local().destination;
+        let local = &node.upstreams.local().destination;
         // Boxed, so that its room is given back before the answer flows.
         let work = Box::pin(attempt::attempt(&node.connections, local, &ask));
         down.attend(request.view.stream, work).await?
     };
+    let model = request.view.model.clone();
     let books = Books::Serving(Serving {
         node,
         requester: request.requester,
-        model: request.view.model.clone(),
+        model: model.clone(),
         started_at,
         usage_was_asked: request.view.include_usage,
     });
     drop(request);
     drop(body);
     exchange.answered("local", 1);
-    Box::pin(answer(node, down, outcome, &books, max_time, deadline)).await
+    let limits = Limits { silence: max_time, deadline: Some(deadline) };
+    Box::pin(answer(node, down, outcome, &books, &model, limits)).await
 }
 
 async fn answer(
@@ -124,15 +140,14 @@ async fn answer(
     down: &mut Downstream,
     outcome: Outcome,
     books: &Books<'_>,
-    max_time: Duration,
-    deadline: Instant,
+    model: &ModelName,
+    limits: Limits,
 ) -> Result<Ended, Gone> {
-    let local = node.roster.local();
+    let local = node.upstreams.local();
     match outcome {
         Outcome::Stream(open) => {
             local.succeeded();
             down.start_stream(&[]).await?;
-            let limits = Limits { silence: max_time, deadline: Some(deadline) };
             Ok(stream::relay(&node.connections, down, open, books, limits).await)
         }
         Outcome::Whole(answer) => {
@@ -145,7 +160,7 @@ async fn answer(
             Ok(Ended::Refused { status })
         }
         Outcome::Next(reason) => {
-            let failure = engine_failure(node, reason);
+            let failure = engine_failure(node, reason, model);
             down.fail(&failure).await?;
             Ok(Ended::failed(&failure))
         }
@@ -160,13 +175,13 @@ async fn read(node: &Node, down: &Downstream, path: &'static str, body: Bytes) -
             Failure::invalid_value(carriers::REQUESTER_HEADER, "x-lobstah-requester is not a node's key")
         })?,
     };
-    let local = node.roster.local();
+    let local = node.upstreams.local();
     if local.serves(&view.model) != Some(true) {
         node.prober.if_older(local, Duration::from_secs(1)).await;
     }
     // An engine that was never heard of may have it: it is asked, and says so itself if not.
-    let offered = local.with_model(&view.model, |model| offers(node, model));
-    let unheard = local.serves(&view.model).is_none() && node.config.worker.offers(view.model.as_str());
+    let offered = local.with_model(&view.model, |model| offers(&node.config().worker, model));
+    let unheard = local.serves(&view.model).is_none() && node.config().worker.offers(view.model.as_str());
     if !offered.unwrap_or(unheard) {
         return Err(Failure::ModelNotFound { model: view.model, near: Vec::new() });
     }
@@ -175,7 +190,7 @@ async fn read(node: &Node, down: &Downstream, path: &'static str, body: Bytes) -
 
 /// A place in the engine, now or after a wait; `None` if too many wait already.
 async fn place(node: &Node, down: &mut Downstream, streamed: bool) -> Result<Option<Slot>, Gone> {
-    let Engine { lane, slots } = &node.engine;
+    let Engine { lane, slots, .. } = &node.engine;
     if let Some(slot) = slots.try_take(lane) {
         return Ok(Some(slot));
     }
@@ -188,7 +203,8 @@ async fn place(node: &Node, down: &mut Downstream, streamed: bool) -> Result<Opt
 }
 
 fn ask<'r>(node: &Node, request: &'r Request, max_time: Duration) -> Ask<'r> {
-    let knows_developer = node.roster.local().with_model(&request.view.model, |model| model.knows_developer);
+    let knows_developer =
+        node.upstreams.local().with_model(&request.view.model, |model| model.knows_developer);
     let changes = Changes {
         ask_usage: true,
         max_tokens_name: true,
@@ -199,21 +215,24 @@ fn ask<'r>(node: &Node, request: &'r Request, max_time: Duration) -> Ask<'r> {
         path: request.path,
         body: request.view.apply(&request.body, &changes),
         requester: None,
+        authorization: None,
         forwarded: &request.forwarded,
         streamed: request.view.stream,
         timeouts: Timeouts { first_byte: max_time, silence: None, answer: max_time },
     }
 }
 
-fn engine_failure(node: &Node, reason: Reason) -> Failure {
+fn engine_failure(node: &Node, reason: Reason, model: &ModelName) -> Failure {
     if reason.is_a_failure() {
-        node.roster.local().failed(std::time::Instant::now());
+        node.upstreams.local().failed(std::time::Instant::now());
     }
     let attempts = vec![Attempted { peer: "local".into(), reason: reason.to_string() }];
     match reason {
         Reason::Down(_) => Failure::NoUpstream { message: "this worker's engine is not up".into(), attempts },
         Reason::TimedOut => Failure::UpstreamTimeout { attempts },
         Reason::Busy(retry_after) => Failure::Busy { retry_after },
+        // It was listed a moment ago: the gateway asks elsewhere, and not here again for a while.
+        Reason::Status(404, _) => Failure::ModelNotFound { model: model.clone(), near: Vec::new() },
         Reason::Status(..) | Reason::Broken(_) => Failure::AllUpstreamsFailed { attempts },
     }
 }

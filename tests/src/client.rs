@@ -1,7 +1,7 @@
 //! A tool: reqwest for requests in good order, with every event of a stream kept as it came.
 
-use crate::{node::Node, soon};
-use reqwest::{Client, RequestBuilder, Response, header::HeaderMap};
+use crate::{lab::Host, node::Node, soon};
+use reqwest::{Client, ClientBuilder, RequestBuilder, Response, header::HeaderMap};
 use serde_json::Value;
 use std::time::Instant;
 
@@ -12,8 +12,13 @@ pub fn provide_crypto() {
 
 /// A tool that speaks HTTP/1.1. Each has connections of its own.
 pub fn http() -> Client {
+    tool().build().unwrap()
+}
+
+/// How [`http`] is made.
+pub(crate) fn tool() -> ClientBuilder {
     provide_crypto();
-    Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap()
+    Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none())
 }
 
 /// A tool that speaks HTTP/2 without TLS and without asking.
@@ -170,6 +175,11 @@ pub fn is_done(events: &[Event]) -> bool {
 }
 
 impl Node {
+    /// A tool on the machine that the node is on.
+    pub fn http(&self) -> Client {
+        self.home().host().map_or_else(http, Host::http)
+    }
+
     /// `POST /v1/chat/completions` at the gateway.
     pub fn chat(&self, body: &Value) -> RequestBuilder {
         self.post("/v1/chat/completions", body.to_string())
@@ -177,11 +187,11 @@ impl Node {
 
     /// A JSON body at the gateway, by a tool of its own.
     pub fn post(&self, path: &str, body: impl Into<reqwest::Body>) -> RequestBuilder {
-        http().post(self.url(path)).header("content-type", "application/json").body(body)
+        self.http().post(self.url(path)).header("content-type", "application/json").body(body)
     }
 
     pub fn get(&self, path: &str) -> RequestBuilder {
-        http().get(self.url(path))
+        self.http().get(self.url(path))
     }
 
     /// A whole answer to a question.

@@ -1,6 +1,6 @@
 //! A `LOBSTAH_HOME` in a temporary folder, and commands that are run in it.
 
-use crate::binary::lobstah;
+use crate::{binary::lobstah, lab::Host};
 use serde_json::Value;
 use std::{
     fs::{self, File},
@@ -14,6 +14,7 @@ use tempfile::TempDir;
 pub struct Home {
     folder: TempDir,
     env: Vec<(String, String)>,
+    host: Option<Host>,
 }
 
 /// What a command said, and its exit code.
@@ -35,13 +36,23 @@ impl Home {
         let folder = tempfile::Builder::new().prefix("story-").tempdir().unwrap();
         fs::create_dir(folder.path().join("lobstah")).unwrap();
         fs::create_dir(folder.path().join("tmp")).unwrap();
-        Self { folder, env: Vec::new() }
+        Self { folder, env: Vec::new(), host: None }
     }
 
     /// For every command in this home.
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.env.push((name.to_owned(), value.to_owned()));
         self
+    }
+
+    /// On a host of a lab, where every command in this home runs.
+    pub fn on(self, host: &Host) -> Self {
+        Self { host: Some(host.clone()), ..self }
+    }
+
+    /// The host that it is on, if it is on one.
+    pub fn host(&self) -> Option<&Host> {
+        self.host.as_ref()
     }
 
     /// What `HOME` is set to; `LOBSTAH_HOME` is `lobstah` in it, and `TMPDIR` is `tmp`.
@@ -75,14 +86,20 @@ impl Home {
     }
 
     fn clean(&self, program: &Path) -> Command {
-        let mut command = Command::new(program);
+        let mut command = match &self.host {
+            None => Command::new(program),
+            Some(host) => host.command(program),
+        };
         command
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", self.folder.path())
             .env("TMPDIR", self.folder.path().join("tmp"))
             .env("LOBSTAH_HOME", self.file(""))
-            .env("LOBSTAH_LOG", "info,gateway=debug,pingora_core=off,pingora=off")
+            .env(
+                "LOBSTAH_LOG",
+                "info,gateway=debug,pingora_core=off,pingora=off,nostr_relay_pool=off,nostr_sdk=off,nostr_relay_builder=off",
+            )
             .envs(self.env.iter().map(|(name, value)| (name, value)))
             .current_dir(self.folder.path())
             .stdin(Stdio::null());

@@ -1,8 +1,8 @@
 //! A running node: the real binary, in a home of its own, on ports that the system chose.
 
 use crate::{
-    client::Answer, engine::Engine, eventually, home::Home, patience::PATIENCE, process::Process,
-    rogue_worker::RogueWorker,
+    binary::lobstah, client::Answer, engine::Engine, eventually, home::Home, lab::Host, patience::PATIENCE,
+    process::Process, rogue_worker::RogueWorker,
 };
 use protocol::NodeId;
 use std::{
@@ -32,6 +32,9 @@ pub struct Node {
     gateway: SocketAddr,
     worker: Option<SocketAddr>,
 }
+
+/// Where the workers on the hosts of a lab listen.
+const WORKER_PORT: u16 = 17474;
 
 /// A port of this machine where nothing listens.
 pub fn closed_port() -> SocketAddr {
@@ -147,8 +150,23 @@ impl Setup {
         self
     }
 
+    /// On a host of a lab: the gateway listens on its loopback, for the tools on this host, and the worker
+    /// on its address. What the node is to reach on loopback, such as its engine, is made there too:
+    /// `host.inside(engine)`.
+    pub fn on(mut self, host: &Host) -> Self {
+        self.home = self.home.on(host);
+        if !self.worker {
+            return self;
+        }
+        self.set("worker.listen", &format!("\"{}\"", SocketAddr::new(host.address(), WORKER_PORT)))
+    }
+
     /// A home that has something in it already.
     pub fn in_home(self, home: Home) -> Self {
+        let home = match self.home.host() {
+            Some(host) => home.on(host),
+            None => home,
+        };
         Setup { home, ..self }
     }
 
@@ -181,9 +199,8 @@ impl Setup {
         let mut process = match self.limit_files {
             None => Process::start(&self.home, &["up"]),
             Some(limit) => {
-                let up = self.home.command(&["up"]);
                 let mut shell = self.home.shell(&format!("ulimit -n {limit}; exec \"$0\" up"));
-                shell.arg(up.get_program());
+                shell.arg(lobstah());
                 Process::of(&self.home, shell)
             }
         };

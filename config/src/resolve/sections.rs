@@ -13,7 +13,7 @@ use crate::{
     resolve::Refusal,
     web::{address, bare_url, host_name, http_url, origin, relay_url},
 };
-use protocol::limits::TTL_SECONDS_MAX;
+use protocol::limits::{LABEL_BYTES_MAX, TTL_SECONDS_MAX};
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 pub(super) fn gateway(raw: RawGateway, judge: &mut Judge<'_>) -> Option<Gateway> {
@@ -121,6 +121,8 @@ pub(super) fn discovery(raw: RawDiscovery, judge: &mut Judge<'_>) -> Option<Disc
     let publish = section.need("publish", raw.publish, Ok);
     let announce_url = raw.announce_url.filter(|url| !url.is_empty());
     let announce_url = section.may("announce_url", announce_url, bare_url);
+    let announce_label = raw.announce_label.filter(|label| !label.is_empty());
+    let announce_label = section.may("announce_label", announce_label, label);
     let relays = section.each("relays", raw.relays, relay_url);
     let trackers = section.each("trackers", raw.trackers, http_url);
     let ttl = section.need("ttl", raw.ttl, ttl);
@@ -130,12 +132,21 @@ pub(super) fn discovery(raw: RawDiscovery, judge: &mut Judge<'_>) -> Option<Disc
         subscribe: subscribe?,
         publish: publish?,
         announce_url: announce_url?,
+        announce_label: announce_label?,
         relays: relays?,
         trackers: trackers?,
         ttl: ttl?,
         publish_receipts: publish_receipts?,
         allow_private: allow_private?,
     })
+}
+
+fn label(text: String) -> Result<String, Refusal> {
+    if text.len() <= LABEL_BYTES_MAX && !text.chars().any(char::is_control) {
+        Ok(text)
+    } else {
+        Err(Refusal::new(format!("a label has at most {LABEL_BYTES_MAX} bytes and no control characters")))
+    }
 }
 
 /// Whole seconds travel, and other nodes count no more than a day.

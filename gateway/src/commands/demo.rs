@@ -1,19 +1,13 @@
 //! `lobstah demo`: a whole grid in one process, in a folder that is gone afterwards.
 
-use super::{print, table, up};
-use crate::{
-    clock,
-    exchange::Role,
-    identity_file,
-    node::Node,
-    services::{self, Services},
-};
-use ::config::{Config, Environment, Paths};
+mod grid;
+
+use super::{print, up};
+use crate::clock;
+use ::config::Environment;
 use anyhow::{Context, bail};
-use discovery::{PeerEntry, PeerList};
-use ledger::Entry;
-use protocol::{Receipt, Signed};
-use std::{net::SocketAddr, path::Path, process::ExitCode, sync::Arc, time::Duration};
+use grid::Grid;
+use std::{path::Path, process::ExitCode};
 use upstream_ollama::{Ollama, Practice, practice};
 use url::Url;
 
@@ -33,9 +27,6 @@ pub struct Args {
     practice: bool,
 }
 
-/// How long the demo's own nodes may take to find each other.
-const PATIENCE: Duration = Duration::from_secs(10);
-
 /// Tokens of the demo's answer.
 const ANSWER_TOKENS: u64 = 120;
 
@@ -51,7 +42,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 async fn stopped() -> std::io::Result<()> {
-    up::Signals::listen()?.stop().await;
+    up::Signals::listen()?.stop(|| {}).await;
     Ok(())
 }
 
@@ -122,142 +113,6 @@ impl Engine {
 /// Models that can chat on this machine: embeddings cannot, and cloud models are not ours to lend.
 fn usable(model: &upstream_ollama::Model) -> bool {
     !model.remote && !upstream_ollama::is_cloud(&model.name) && !model.name.as_str().contains("embed")
-}
-
-/// Two workers and a gateway, each a node with a home of its own.
-struct Grid {
-    gateway: Arc<Node>,
-    gateway_address: SocketAddr,
-    workers: Vec<(Arc<Node>, SocketAddr)>,
-    services: Vec<Services>,
-}
-
-impl Grid {
-    async fn start(folder: &Path, engine: &Url) -> anyhow::Result<Self> {
-        let mut services = Vec::new();
-        let mut workers = Vec::new();
-        let mut friends = Vec::new();
-        for label in ["worker-1", "worker-2"] {
-            let (node, address, service) = start_node(folder, label, engine, Role::Worker, &[])?;
-            let url = Url::parse(&format!("http://{address}"))?;
-            friends.push(PeerEntry { pubkey: node.me, url, label: Some(label.into()) });
-            workers.push((node, address));
-            services.push(service);
-        }
-        // The gateway's own engine is a port where nothing answers, so that all work goes to peers.
-        let nobody = Url::parse("http://127.0.0.1:9")?;
-        let (gateway, gateway_address, service) =
-            start_node(folder, "gateway", &nobody, Role::Gateway, &friends)?;
-        services.push(service);
-        let grid = Self { gateway, gateway_address, workers, services };
-        grid.wait_until_known().await?;
-        Ok(grid)
-    }
-
-    /// Until the gateway heard from both workers.
-    async fn wait_until_known(&self) -> anyhow::Result<()> {
-        let all = self.gateway.roster.all();
-        let peers = all.iter().filter(|upstream| upstream.node().is_some());
-        let asked = peers.map(|upstream| self.gateway.prober.if_older(upstream, PATIENCE));
-        tokio::time::timeout(PATIENCE, futures::future::join_all(asked))
-            .await
-            .context("the workers do not answer")?;
-        if all.iter().any(|upstream| upstream.node().is_some() && !upstream.inventory().up) {
-            bail!("a worker of the demo does not answer");
-        }
-        Ok(())
-    }
-
-    fn introduction(&self) -> String {
-        let mut rows: Vec<Vec<String>> = Vec::new();
-        rows.push(vec![
-            "gateway".into(),
-            format!("http://{}", self.gateway_address),
-            self.gateway.me.short(),
-        ]);
-        for (at, (node, address)) in self.workers.iter().enumerate() {
-            rows.push(vec![format!("worker-{}", at + 1), format!("http://{address}"), node.me.short()]);
-        }
-        format!("{}\n", table::render(&["node", "at", "key"], &rows))
-    }
-
-    async fn show_books(&self) -> anyhow::Result<()> {
-        let received = self.gateway.ledger.last(1).await?;
-        let entry = received.first().context("the gateway kept no receipt")?;
-        let receipt = parse(entry)?;
-        let served = self.workers.iter().position(|(node, _)| node.me == receipt.worker);
-        let at = served.context("the receipt names a worker that is not in the demo")?;
-        let kept = self.workers[at].0.ledger.last(1).await?;
-        let agree = kept.first().is_some_and(|other| other.signed == entry.signed);
-        print(&format!(
-            "\n\nreceipt {}\n  signed by worker-{} ({}) for the gateway ({})\n  {}: {} tokens in, {} out, {} ms\n  \
-             in the worker's ledger and in the gateway's: {}\n\n",
-            receipt.job_id,
-            at + 1,
-            receipt.worker.short(),
-            self.gateway.me.short(),
-            receipt.model,
-            receipt.usage.input_tokens,
-            receipt.usage.output_tokens,
-            receipt.completed_at.millis_since(receipt.started_at),
-            if agree { "the same bytes" } else { "they differ" },
-        ))?;
-        let mut rows = Vec::new();
-        let named =
-            [("gateway", &self.gateway), ("worker-1", &self.workers[0].0), ("worker-2", &self.workers[1].0)];
-        for (name, node) in named {
-            let account = node.ledger.account(protocol::Requester::Node(node.me)).await?;
-            let numbers = [account.earned, account.spent, account.receipts].map(|number| number.to_string());
-            rows.push([vec![name.to_owned()], numbers.to_vec()].concat());
-        }
-        print(&table::render(&["balance of", "earned", "spent", "receipts"], &rows))?;
-        if !agree {
-            bail!("the two ledgers differ");
-        }
-        Ok(())
-    }
-
-    async fn stop(self) {
-        for service in self.services {
-            service.stop(Duration::from_secs(1)).await;
-        }
-    }
-}
-
-fn parse(entry: &Entry) -> anyhow::Result<Receipt> {
-    let verified = Signed::<Receipt>::parse(entry.signed.as_bytes())?.verify()?;
-    Ok(Receipt::clone(&verified))
-}
-
-fn start_node(
-    folder: &Path,
-    name: &str,
-    engine: &Url,
-    role: Role,
-    friends: &[PeerEntry],
-) -> anyhow::Result<(Arc<Node>, SocketAddr, Services)> {
-    let home = folder.join(name);
-    identity_file::private_folder(&home)?;
-    let env: Environment = [("LOBSTAH_HOME", home.as_os_str())].into_iter().collect();
-    let paths = Paths::from_env(&env)?;
-    let list = PeerList::at(&paths.peers);
-    for friend in friends {
-        list.add(friend.clone())?;
-    }
-    let (identity, _) = identity_file::load_or_create(&paths.identity)?;
-    let bound = services::bind(role, SocketAddr::from(([127, 0, 0, 1], 0)))?;
-    let address = bound.address();
-    let node = Node::build(config(&home, engine, address)?, identity, &paths, false)?;
-    let services = Services::start(Arc::clone(&node), vec![bound]);
-    Ok((node, address, services))
-}
-
-fn config(home: &Path, engine: &Url, address: SocketAddr) -> anyhow::Result<Config> {
-    let text = format!(
-        "[gateway]\nlisten = \"{address}\"\n[ollama]\nurl = \"{engine}\"\n[worker]\nlisten = \"{address}\"\n"
-    );
-    let loaded = ::config::load_text(&home.join("lobstah.toml"), &text, &Environment::default(), &[]);
-    Ok(loaded.map_err(|problems| anyhow::anyhow!("{}", problems[0]))?.config)
 }
 
 /// Streams one completion through the gateway, over a socket as any tool would, and prints it as it

@@ -4,13 +4,18 @@
 pub mod balance;
 pub mod config;
 pub mod demo;
+pub mod doctor;
 pub mod keygen;
+pub mod owner;
 pub mod peers;
 pub mod receipts;
+pub mod relay;
+pub mod route;
 pub mod table;
+pub mod tracker;
 pub mod up;
 
-use crate::identity_file;
+use crate::{identity_file, node::Plan, settings::Source};
 use ::config::{Config, Environment, Flag, Loaded, Paths};
 use anyhow::{Context, anyhow};
 use protocol::Identity;
@@ -38,6 +43,22 @@ impl Home {
         ::config::load(&self.paths.config, &self.env, flags).map_err(|problems| {
             let lines: Vec<String> = problems.iter().map(|problem| format!("\n  {problem}")).collect();
             anyhow!("the configuration has {} to mend:{}", counted(lines.len(), "problem"), lines.concat())
+        })
+    }
+
+    /// What a node of this home is built from. Flags stand above the file each time it is read.
+    pub fn plan(&self, flags: &[Flag]) -> anyhow::Result<Plan> {
+        Ok(Plan {
+            config: self.config(flags)?,
+            source: Some(Source {
+                file: self.paths.config.clone(),
+                env: self.env.clone(),
+                flags: flags.to_vec(),
+            }),
+            identity: self.identity()?.0,
+            paths: self.paths.clone(),
+            block_private: self.blocks_private_addresses(),
+            strangers_may_be_here: false,
         })
     }
 

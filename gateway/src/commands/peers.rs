@@ -1,17 +1,22 @@
-//! `lobstah peers add | remove | list`
+//! `lobstah peers add | remove | sync | gossip-nostr | list`
 
-use super::{Home, print, print_json, table};
-use crate::{node, prober::Prober, roster::Identity, target::Connections};
+use super::{Home, owner, print, print_json, table};
+use crate::{
+    clock,
+    node::Node,
+    peers::{self, PeerRow},
+};
 use anyhow::Context;
 use clap::Subcommand;
-use discovery::{PeerEntry, PeerList, peer_list};
-use protocol::NodeId;
-use serde_json::json;
-use std::{
-    process::ExitCode,
-    sync::Arc,
-    time::{Duration, Instant},
+use discovery::{
+    PeerEntry, PeerList, peer_list,
+    relays::{self, Ear},
+    roster_file::RosterFile,
+    tracker,
 };
+use protocol::NodeId;
+use std::{process::ExitCode, sync::Arc, time::Duration};
+use url::Url;
 
 #[derive(Subcommand, Debug)]
 pub enum Command {
@@ -29,12 +34,35 @@ pub enum Command {
         /// The node's key
         pubkey: NodeId,
     },
-    /// Show all friends, what they serve and how they fare
+    /// Ask a tracker for workers, and keep them as strangers
+    Sync {
+        /// Where the tracker answers: http://host:17476
+        tracker_url: Url,
+    },
+    /// Ask Nostr relays for workers, and keep them as strangers
+    GossipNostr {
+        /// A relay; may be given more than once [default: discovery.relays]
+        #[arg(long = "nostr-relay", value_name = "URL")]
+        relays: Vec<Url>,
+    },
+    /// Show all peers, what they serve and how they fare
     List {
         /// Print JSON
         #[arg(long)]
         json: bool,
     },
+}
+
+/// Relays that say nothing for so long are left out.
+const GOSSIP_PATIENCE: Duration = Duration::from_secs(15);
+
+/// So many strangers are listed after they were gathered.
+const SHOWN_MAX: usize = 50;
+
+/// Where strangers are asked for.
+enum MeetingPlace {
+    Tracker(Url),
+    Relays(Vec<Url>),
 }
 
 pub fn run(command: Command) -> anyhow::Result<ExitCode> {
@@ -48,6 +76,11 @@ pub fn run(command: Command) -> anyhow::Result<ExitCode> {
             print(&format!("added {pubkey}\n({} in the list)\n", super::counted(total, "peer")))?;
         }
         Command::Remove { pubkey } => return remove(&home, &list, pubkey),
+        Command::Sync { tracker_url } => return gather(&home, &MeetingPlace::Tracker(tracker_url)),
+        Command::GossipNostr { relays } => {
+            let relays = if relays.is_empty() { home.config(&[])?.discovery.relays } else { relays };
+            return gather(&home, &MeetingPlace::Relays(relays));
+        }
         Command::List { json } => show(&home, json)?,
     }
     Ok(ExitCode::SUCCESS)
@@ -68,54 +101,87 @@ fn remove(home: &Home, list: &PeerList, pubkey: NodeId) -> anyhow::Result<ExitCo
     anyhow::bail!("{pubkey} is not in the list; {where_it_is}")
 }
 
-/// Asks every peer now, so that what is shown is how things are.
+/// Asks every friend now, so that what is shown is how things are; a node that runs here knows more.
 fn show(home: &Home, json: bool) -> anyhow::Result<()> {
-    let config = home.config(&[])?;
-    let added: Vec<NodeId> = PeerList::at(&home.paths.peers).load()?.iter().map(|peer| peer.pubkey).collect();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let mut rows = Vec::new();
-    let upstreams = runtime.block_on(async {
-        let roster = node::upstreams(node::friends(&config, &PeerList::at(&home.paths.peers))?, None)?;
-        let connections = Arc::new(Connections::new(home.blocks_private_addresses()));
-        let ollama = upstream_ollama::Ollama::new(config.ollama.url.clone())?;
-        let prober = Prober::new(ollama, connections);
-        let asked = roster.iter().map(|upstream| prober.if_older(upstream, Duration::ZERO));
-        futures::future::join_all(asked).await;
-        anyhow::Ok(roster)
-    });
-    for upstream in upstreams.context("the peers cannot be asked")? {
-        let Identity::Friend { node, label } = &upstream.identity else { continue };
-        let models: Vec<String> =
-            upstream.inventory().models().iter().map(|model| model.name.to_string()).collect();
-        let source = if added.contains(node) { "added" } else { "config" };
-        let state = upstream.state(Instant::now());
-        rows.push((node.to_string(), upstream.url.clone(), label.clone(), source, models, state));
-    }
+    let rows: Vec<PeerRow> = runtime.block_on(async {
+        if let Some(rows) = owner::get(home, "/peers").await? {
+            return anyhow::Ok(serde_json::from_value(rows)?);
+        }
+        let node = Node::build(home.plan(&[])?)?;
+        node.strangers.load(&RosterFile::at(home.paths.strangers()));
+        peers::rows(&node, true).await
+    })?;
     if json {
-        let peers: Vec<_> = rows
-            .iter()
-            .map(|(pubkey, url, label, source, models, state)| {
-                json!({"pubkey": pubkey, "url": peer_list::show_url(url), "label": label, "source": source, "models": models, "state": state})
-            })
-            .collect();
-        return print_json(&peers);
+        return print_json(&rows);
     }
     if rows.is_empty() {
-        return print("no peers yet; add one with: lobstah peers add <key> <url> [label]\n");
+        return print(
+            "no peers yet; add a friend with: lobstah peers add <key> <url> [label]\n\
+             or look for strangers with: lobstah peers gossip-nostr\n",
+        );
     }
     let cells: Vec<Vec<String>> = rows
         .into_iter()
-        .map(|(pubkey, url, label, source, models, state)| {
-            let models = if models.is_empty() { "-".into() } else { models.join(", ") };
-            vec![
-                label.unwrap_or_else(|| "-".into()),
-                state.into(),
-                peer_list::show_url(&url).into(),
-                source.into(),
-                models,
-                pubkey,
-            ]
+        .map(|row| {
+            let models = if row.models.is_empty() { "-".into() } else { row.models.join(", ") };
+            vec![row.label.unwrap_or_else(|| "-".into()), row.state, row.url, row.source, models, row.pubkey]
         })
         .collect();
     print(&table::render(&["label", "state", "url", "source", "models", "key"], &cells))
+}
+
+/// Asks a tracker or relays for workers and keeps them as strangers: never as friends.
+fn gather(home: &Home, from: &MeetingPlace) -> anyhow::Result<ExitCode> {
+    let file = RosterFile::at(home.paths.strangers());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let node = Node::build(home.plan(&[])?)?;
+    node.strangers.load(&file);
+    let reached = runtime.block_on(async {
+        match from {
+            MeetingPlace::Tracker(url) => sync(&node, url).await,
+            MeetingPlace::Relays(urls) => gossip(&node, urls).await,
+        }
+    })?;
+    node.strangers.save(&file);
+    let found = node.strangers.newest(SHOWN_MAX);
+    let mut text = String::new();
+    for entry in &found {
+        let label = entry.label.as_deref().unwrap_or("-");
+        text.push_str(&format!("{}  {}  {label}\n", entry.node, peer_list::show_url(&entry.url)));
+    }
+    text.push_str(&format!(
+        "{} known; a route reaches them only where it says `network`\n",
+        super::counted(node.strangers.len(), "stranger")
+    ));
+    print(&text)?;
+    Ok(if reached { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn sync(node: &Node, url: &Url) -> anyhow::Result<bool> {
+    let listed =
+        tracker::Client::new(url.clone())?.peers().await.with_context(|| format!("the tracker {url}"))?;
+    let (count, malformed) = (listed.peers.len(), listed.malformed);
+    listed.peers.into_iter().for_each(|signed| node.strangers.hear_tracker(signed));
+    let bad = if malformed > 0 { format!(", {malformed} of no use") } else { String::new() };
+    print(&format!("{url}: {}{bad}\n", super::counted(count, "announcement")))?;
+    Ok(true)
+}
+
+/// Whether any relay was heard out.
+async fn gossip(node: &Node, urls: &[Url]) -> anyhow::Result<bool> {
+    let ear: Arc<dyn Ear> = Arc::clone(&node.strangers) as Arc<dyn Ear>;
+    let gathered = relays::gather(urls, ear, clock::now(), GOSSIP_PATIENCE).await;
+    let mut reached = false;
+    for one in gathered {
+        let word = match one.result {
+            Ok(events) => {
+                reached = true;
+                super::counted(events as usize, "event")
+            }
+            Err(why) => why.to_string(),
+        };
+        print(&format!("{}: {word}\n", one.relay))?;
+    }
+    Ok(reached)
 }

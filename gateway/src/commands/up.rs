@@ -6,7 +6,7 @@ use crate::{
     node::Node,
     services::{self, Bound, Services},
 };
-use ::config::{Config, Flag};
+use ::config::Flag;
 use std::{net::IpAddr, process::ExitCode, sync::Arc, time::Duration};
 use tokio::{
     runtime::Runtime,
@@ -40,29 +40,72 @@ pub struct WorkerArgs {
     /// Requests in the engine at once
     #[arg(long)]
     concurrency: Option<u32>,
+    /// Announce this worker on Nostr relays
+    #[arg(long)]
+    publish_via_nostr: bool,
+    /// A relay to announce it on; may be given more than once [default: discovery.relays]
+    #[arg(long = "nostr-relay", value_name = "URL", requires = "publish_via_nostr")]
+    nostr_relays: Vec<String>,
+    /// A tracker to announce it to; may be given more than once
+    #[arg(long, value_name = "URL")]
+    announce_to: Vec<String>,
+    /// Where others reach it: scheme, host and port [default: worker.listen]
+    #[arg(long, value_name = "URL")]
+    announce_url: Option<String>,
+    /// What it calls itself
+    #[arg(long, value_name = "NAME")]
+    announce_label: Option<String>,
+    /// How long an announcement counts
+    #[arg(long, value_name = "SECONDS")]
+    announce_ttl: Option<u32>,
+}
+
+impl WorkerArgs {
+    /// What is said of announcing, as settings.
+    fn announcing(self, flags: &mut Vec<Flag>) {
+        let list = |urls: Vec<String>| toml::Value::Array(urls.into_iter().map(Into::into).collect());
+        if self.publish_via_nostr {
+            flags.push(flag("--publish-via-nostr", "discovery.publish", true));
+        } else if !self.announce_to.is_empty() {
+            flags.push(flag("--announce-to", "discovery.publish", true));
+            // Trackers were asked for, and relays were not.
+            flags.push(flag("--announce-to", "discovery.relays", list(Vec::new())));
+        }
+        if !self.nostr_relays.is_empty() {
+            flags.push(flag("--nostr-relay", "discovery.relays", list(self.nostr_relays)));
+        }
+        if !self.announce_to.is_empty() {
+            flags.push(flag("--announce-to", "discovery.trackers", list(self.announce_to)));
+        }
+        flags.extend(self.announce_url.map(|url| flag("--announce-url", "discovery.announce_url", url)));
+        flags.extend(
+            self.announce_label.map(|name| flag("--announce-label", "discovery.announce_label", name)),
+        );
+        flags.extend(self.announce_ttl.map(|ttl| flag("--announce-ttl", "discovery.ttl", format!("{ttl}s"))));
+    }
 }
 
 pub fn up(_args: UpArgs) -> anyhow::Result<ExitCode> {
     let home = Home::find()?;
-    let config = home.config(&[])?;
-    let worker = config.worker.enabled;
-    run(&home, config, true, worker)
+    let worker = home.config(&[])?.worker.enabled;
+    run(&home, &[], true, worker)
 }
 
 pub fn router(args: RouterArgs) -> anyhow::Result<ExitCode> {
     let home = Home::find()?;
     let before = home.config(&[])?.gateway.listen;
     let flags = listen_flag("gateway.listen", before, args.host, args.port);
-    run(&home, home.config(&flags)?, true, false)
+    run(&home, &flags, true, false)
 }
 
 pub fn worker(args: WorkerArgs) -> anyhow::Result<ExitCode> {
     let home = Home::find()?;
     let before = home.config(&[])?.worker.listen;
     let mut flags = listen_flag("worker.listen", before, args.host, args.port);
-    flags.extend(args.tier.map(|tier| flag("--tier", "worker.tier", tier)));
+    flags.extend(args.tier.clone().map(|tier| flag("--tier", "worker.tier", tier)));
     flags.extend(args.concurrency.map(|count| flag("--concurrency", "worker.concurrency", i64::from(count))));
-    run(&home, home.config(&flags)?, false, true)
+    args.announcing(&mut flags);
+    run(&home, &flags, false, true)
 }
 
 fn listen_flag(
@@ -89,17 +132,18 @@ pub fn runtime() -> std::io::Result<Runtime> {
     tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()
 }
 
-fn run(home: &Home, config: Config, gateway: bool, worker: bool) -> anyhow::Result<ExitCode> {
-    let (identity, new_identity) = home.identity()?;
-    let drain = config.gateway.drain;
+fn run(home: &Home, flags: &[Flag], gateway: bool, worker: bool) -> anyhow::Result<ExitCode> {
+    let (_, new_identity) = home.identity()?;
+    let plan = home.plan(flags)?;
+    let config = &plan.config;
     let mut bound = Vec::new();
     if gateway {
-        bound.push(services::bind(Role::Gateway, config.gateway.listen)?);
+        bound.push((Role::Gateway, services::bind(Role::Gateway.as_str(), config.gateway.listen)?));
     }
     if worker {
-        bound.push(services::bind(Role::Worker, config.worker.listen)?);
+        bound.push((Role::Worker, services::bind(Role::Worker.as_str(), config.worker.listen)?));
     }
-    let node = Node::build(config, identity, &home.paths, home.blocks_private_addresses())?;
+    let node = Node::build(plan)?;
     let made = new_identity.then(|| home.paths.identity.display().to_string());
     let greeting = greeting(&node, &bound, made.as_deref());
     runtime()?.block_on(async {
@@ -109,11 +153,12 @@ fn run(home: &Home, config: Config, gateway: bool, worker: bool) -> anyhow::Resu
         let _ = print(&greeting);
         let told_to_stop = tokio::select! {
             () = say_what_is_found(&node) => false,
-            () = signals.stop() => true,
+            () = signals.stop(|| node.reload()) => true,
         };
         if !told_to_stop {
-            signals.stop().await;
+            signals.stop(|| node.reload()).await;
         }
+        let drain = node.config().gateway.drain;
         // Finishes what is in flight; a second signal does not wait for it.
         tokio::select! {
             cut = services.stop(drain) => {
@@ -122,7 +167,7 @@ fn run(home: &Home, config: Config, gateway: bool, worker: bool) -> anyhow::Resu
                 }
                 Ok(ExitCode::SUCCESS)
             }
-            () = signals.stop() => {
+            () = signals.stop(|| {}) => {
                 tracing::warn!("stopped at once; what was in flight is cut");
                 Ok(ExitCode::FAILURE)
             }
@@ -146,31 +191,34 @@ impl Signals {
         })
     }
 
-    /// Resolves when the node is to stop. A hang-up does not end it: the list of peers is followed
-    /// anyway, and lobstah.toml is read at the start only.
-    pub async fn stop(&mut self) {
+    /// Resolves when the node is to stop. A hang-up does not end it, but calls `reload`.
+    pub async fn stop(&mut self, reload: impl Fn()) {
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => return,
                 _ = self.interrupt.recv() => return,
-                _ = self.hangup.recv() => tracing::warn!("lobstah.toml is read at the start: restart to apply it"),
+                _ = self.hangup.recv() => reload(),
             }
         }
     }
 }
 
-fn greeting(node: &Node, bound: &[Bound], new_identity: Option<&str>) -> String {
+fn greeting(node: &Node, bound: &[(Role, Bound)], new_identity: Option<&str>) -> String {
     let mut text = format!("lobstah {}  {}\n", env!("CARGO_PKG_VERSION"), node.me);
     if let Some(path) = new_identity {
         text.push_str(&format!("  a new identity, kept in {path}: back it up\n"));
     }
-    for one in bound {
-        let path = if one.role() == Role::Gateway { "/v1" } else { "" };
-        text.push_str(&format!("  {:<8} http://{}{path}\n", one.role().as_str(), one.address()));
+    for (role, one) in bound {
+        let path = if *role == Role::Gateway { "/v1" } else { "" };
+        text.push_str(&format!("  {:<8} http://{}{path}\n", role.as_str(), one.address()));
     }
-    text.push_str(&format!("  {:<8} {}\n", "ollama", node.config.ollama.url.as_str().trim_end_matches('/')));
-    if let Some(gateway) = bound.iter().find(|one| one.role() == Role::Gateway) {
-        text.push_str(&how_to_use(gateway.address(), node.config.gateway.api_keys.is_empty()));
+    text.push_str(&format!(
+        "  {:<8} {}\n",
+        "ollama",
+        node.config().ollama.url.as_str().trim_end_matches('/')
+    ));
+    if let Some((_, gateway)) = bound.iter().find(|(role, _)| *role == Role::Gateway) {
+        text.push_str(&how_to_use(gateway.address(), node.config().gateway.api_keys.is_empty()));
     }
     text
 }
@@ -195,7 +243,7 @@ pub fn how_to_use(address: std::net::SocketAddr, keyless: bool) -> String {
 
 /// Asks Ollama and the peers once, and says what there is.
 async fn say_what_is_found(node: &Node) {
-    let all = node.roster.all();
+    let all = node.upstreams.all();
     let asked = all.iter().map(|upstream| node.prober.if_older(upstream, Duration::from_secs(5)));
     futures::future::join_all(asked).await;
     let mut text = String::new();

@@ -1,0 +1,54 @@
+//! Who may be asked for a model: the upstreams that a route reaches and that have it.
+
+use crate::{node::Node, upstream::Upstream};
+use config::{Route, Target};
+use protocol::{ModelName, Tier};
+use std::sync::Arc;
+
+/// What is looked for.
+#[derive(Clone, Copy)]
+pub struct Sought<'a> {
+    /// By the name that the tool used.
+    pub model: &'a ModelName,
+    pub route: &'a Route,
+    pub streamed: bool,
+}
+
+/// One that may be asked: its group's place in the route, and who it is.
+pub type Placed = (usize, Arc<Upstream>);
+
+impl<'a> Sought<'a> {
+    /// What local, friends and network are asked for: the route's `use`, if it has one.
+    pub fn model_for_peers(&self) -> &'a ModelName {
+        self.route.use_model.as_ref().unwrap_or(self.model)
+    }
+
+    /// What an upstream is asked for: other servers get the name that the tool used.
+    pub fn model_for(&self, upstream: &Upstream) -> &'a ModelName {
+        if upstream.server.is_some() { self.model } else { self.model_for_peers() }
+    }
+
+    /// The label that is preferred: the route's, else the one for somebody who watches the answer come.
+    pub fn tier(&self) -> Option<Tier> {
+        self.route.tier.or(self.streamed.then_some(Tier::Interactive))
+    }
+
+    /// Whether it has the model, as far as it said and was seen.
+    pub fn has(&self, upstream: &Upstream) -> Option<bool> {
+        upstream.serves(self.model_for(upstream))
+    }
+
+    /// Those of `reachable` that have the model (`Some(true)`), or never said what they have (`None`).
+    pub fn who(&self, reachable: &[Placed], has: Option<bool>) -> Vec<Placed> {
+        reachable.iter().filter(|(_, upstream)| self.has(upstream) == has).cloned().collect()
+    }
+
+    /// The best `most` of those who announced the model, where the route goes to the network.
+    pub fn strangers(&self, node: &Node, most: usize) -> Vec<Placed> {
+        let Some(place) = self.route.to.iter().position(|group| *group == Target::Network) else {
+            return Vec::new();
+        };
+        let best = node.strangers.best(self.model_for_peers(), self.tier(), node.next_spread(), most);
+        best.into_iter().map(|upstream| (place, upstream)).collect()
+    }
+}

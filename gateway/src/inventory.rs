@@ -1,0 +1,83 @@
+//! What an upstream said that it has.
+
+use protocol::{ModelName, Tier};
+use std::collections::HashMap;
+
+/// The answer to the last probe, and what came of it.
+#[derive(Clone, Debug, Default)]
+pub struct Inventory {
+    models: Vec<Model>,
+    /// From the name with its tag made explicit to its place in `models`.
+    index: HashMap<String, usize>,
+    /// Whether the last probe was answered.
+    pub up: bool,
+    /// Whether any probe was ever answered: else nobody can say what it does not have.
+    pub known: bool,
+    /// What came of the last probe, if it was nothing good.
+    pub trouble: Option<String>,
+    /// 2 where it said so.
+    pub protocol: u8,
+    /// How much it takes, and what of it was taken by others when it was asked.
+    pub capacity: Option<Capacity>,
+    /// What it says that it is good for.
+    pub tier: Option<Tier>,
+}
+
+/// A worker's room, as far as it said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capacity {
+    /// Requests that it works on at once.
+    pub concurrency: usize,
+    /// Requests of others in it: running and waiting.
+    pub others: usize,
+}
+
+/// A model of an upstream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Model {
+    pub name: ModelName,
+    pub digest: Option<String>,
+    pub context_length: Option<u64>,
+    /// Unix seconds.
+    pub created: u64,
+    /// Its template knows the role `developer`.
+    pub knows_developer: bool,
+    /// It runs on somebody else's machine, whatever its name says.
+    pub remote: bool,
+}
+
+impl Model {
+    /// One of which nothing is known but its name.
+    pub fn named(name: ModelName) -> Self {
+        Self { name, digest: None, context_length: None, created: 0, knows_developer: false, remote: false }
+    }
+}
+
+impl Inventory {
+    /// An answer to a probe.
+    pub fn answered(models: Vec<Model>) -> Self {
+        let index =
+            models.iter().enumerate().map(|(at, model)| (model.name.with_tag().into_owned(), at)).collect();
+        Self { models, index, up: true, known: true, ..Inventory::default() }
+    }
+
+    /// Nothing was heard of it but what it announced.
+    pub fn announced(tier: Tier, capacity: Option<Capacity>) -> Self {
+        Self { tier: Some(tier), capacity, ..Self::default() }
+    }
+
+    /// Somebody else answered: it has nothing for us.
+    pub fn of_another(why: String) -> Self {
+        Self { known: true, trouble: Some(why), ..Inventory::default() }
+    }
+
+    /// The model of this name, the default tag being implied.
+    pub fn model(&self, name: &ModelName) -> Option<&Model> {
+        self.index.get(name.with_tag().as_ref()).map(|&at| &self.models[at])
+    }
+
+    /// All of them, in the order in which they were named.
+    pub fn models(&self) -> &[Model] {
+        &self.models
+    }
+}

@@ -1,0 +1,292 @@
+//! Workers that announced themselves: the roster of live announcements, and what this node saw of those
+//! that it used.
+
+use crate::{
+    breaker::Admission,
+    clock,
+    metrics::Heard,
+    observed::UNMEASURED,
+    route::{self, Candidate},
+    upstream::{SaidOfItself, UNSAID_CONCURRENCY, Upstream},
+};
+use arc_swap::ArcSwap;
+use discovery::{
+    Trust,
+    event::{self, Checked, Refused, Rules},
+    relays::{Ear, Garbage},
+    roster::{Entry, Limits, Roster, Source, TakenIn},
+    roster_file::{FILE_ENTRIES_MAX, RosterFile},
+};
+use nostr_sdk::{Event, EventId, PublicKey};
+use parking_lot::RwLock;
+use protocol::{Announcement, ModelName, NodeId, Signed, Tier};
+use std::{
+    collections::HashSet,
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use url::Url;
+
+/// So many of those who announce a model are weighed for one request, another part of them each time.
+const WEIGHED_MAX: usize = 512;
+
+/// So many models of strangers are listed.
+const MODELS_MAX: usize = 1000;
+
+/// What an answer is taken to have where only a speed is known.
+const NOMINAL_TOKENS: f64 = 300.0;
+
+/// An entry of the roster, with the upstream that it became when it was first chosen.
+pub type Stranger = Entry<Arc<Upstream>>;
+
+/// All strangers.
+pub struct Strangers {
+    roster: RwLock<Roster<Arc<Upstream>>>,
+    rules: ArcSwap<Belief>,
+    block_private: bool,
+    /// A grid inside one process: strangers may be on loopback.
+    may_be_here: bool,
+    heard: Heard,
+}
+
+/// How far strangers are believed about where they are.
+#[derive(Clone, Copy, Debug)]
+struct Belief {
+    rules: Rules,
+    trust: Trust,
+}
+
+impl fmt::Debug for Strangers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Strangers").finish_non_exhaustive()
+    }
+}
+
+impl Strangers {
+    /// Nobody yet. `may_be_here` is for a grid inside one process, whose workers are on loopback.
+    pub fn new(config: &config::Discovery, block_private: bool, may_be_here: bool, heard: Heard) -> Self {
+        let belief = Belief::new(config, block_private, may_be_here);
+        // Which of a flood stays is nobody's to foretell.
+        let seed = getrandom::u64().unwrap_or_default();
+        Self {
+            roster: RwLock::new(Roster::new(Limits::default(), seed)),
+            rules: ArcSwap::from_pointee(belief),
+            block_private,
+            may_be_here,
+            heard,
+        }
+    }
+
+    /// Follows new settings.
+    pub fn set_rules(&self, config: &config::Discovery) {
+        self.rules.store(Arc::new(Belief::new(config, self.block_private, self.may_be_here)));
+    }
+
+    /// These are no strangers: friends, and the node itself.
+    pub fn leave_out(&self, nodes: HashSet<NodeId>) {
+        self.roster.write().set_ignored(nodes);
+    }
+
+    /// The best `most` of those who announce this model, by what they say and what was seen of them.
+    pub fn best(
+        &self,
+        model: &ModelName,
+        wish: Option<Tier>,
+        spread: usize,
+        most: usize,
+    ) -> Vec<Arc<Upstream>> {
+        let entries = self.roster.read().serving(model, WEIGHED_MAX, spread, clock::now());
+        let now = Instant::now();
+        let views: Vec<Candidate> = entries.iter().map(|entry| candidate(entry, model, now)).collect();
+        let best = route::best(&views, wish, spread, most);
+        let best = best.into_iter().filter_map(|place| self.upstream(&entries[place], model));
+        best.filter(|upstream| upstream.serves(model) != Some(false)).collect()
+    }
+
+    /// The upstream of an entry, made when it is first chosen.
+    fn upstream(&self, entry: &Stranger, model: &ModelName) -> Option<Arc<Upstream>> {
+        let upstream = match entry.attached.get() {
+            Some(upstream) => Arc::clone(upstream),
+            None => {
+                let label = entry.label.as_deref().map(str::to_owned);
+                let trust = self.rules.load().trust;
+                let made = Upstream::stranger(entry.node, &entry.url, label, trust).ok()?;
+                Arc::clone(entry.attached.get_or_init(|| made))
+            }
+        };
+        upstream.announced(said(entry, model));
+        Some(upstream)
+    }
+
+    /// A stranger served us well: it is not forgotten for a flood of others.
+    pub fn prove(&self, node: &NodeId) {
+        // Most exchanges are with friends; they cost a look and no more.
+        if self.roster.read().get(node, clock::now()).is_some() {
+            self.roster.write().prove(node);
+        }
+    }
+
+    /// The models that strangers announce, some of them if there are very many.
+    pub fn models(&self) -> Vec<ModelName> {
+        let roster = self.roster.read();
+        roster.models().take(MODELS_MAX).filter_map(|name| name.parse().ok()).collect()
+    }
+
+    /// Whether anybody announces the model.
+    pub fn have(&self, model: &ModelName) -> bool {
+        !self.roster.read().serving(model, 1, 0, clock::now()).is_empty()
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.roster.read().len()
+    }
+
+    /// Whether there is nobody.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The newest announcements, at most so many.
+    pub fn newest(&self, most: usize) -> Vec<Arc<Stranger>> {
+        self.roster.read().newest(most, clock::now())
+    }
+
+    /// Takes in what a tracker gave.
+    pub fn hear_tracker(&self, signed: Signed<Announcement>) {
+        let said = signed.unverified();
+        if !self.roster.read().wants(&said.node, said.announced_at) {
+            return self.heard.count(label(TakenIn::Known));
+        }
+        let checked = event::from_tracker(signed, clock::now(), self.rules.load().rules);
+        self.heard.count(checked.map_or_else(Refused::label, |checked| self.take_in(checked)));
+    }
+
+    /// Takes in what this process or another of this home kept on disk, checked anew.
+    pub fn load(&self, file: &RosterFile) {
+        let rules = self.rules.load().rules;
+        let wanted = |node: &NodeId, at| self.roster.read().wants(node, at);
+        match file.load(clock::now(), rules, wanted) {
+            Ok(loaded) => {
+                self.roster.write().restore(loaded, clock::now());
+            }
+            Err(error) => tracing::warn!(%error, "the strangers of before are not known any more"),
+        }
+    }
+
+    /// Puts what is known on disk, beside what other processes of this home know.
+    pub fn save(&self, file: &RosterFile) {
+        let snapshot = self.roster.read().snapshot(FILE_ENTRIES_MAX, clock::now());
+        if let Err(error) = file.save(&snapshot, clock::now()) {
+            tracing::warn!(%error, "the strangers that are known could not be kept for the next run");
+        }
+    }
+
+    /// The Nostr keys of those whose departure is worth knowing at once: who served us, then the newest.
+    pub fn authors(&self, most: usize) -> Vec<PublicKey> {
+        let known = self.roster.read().snapshot(most, clock::now()).kept;
+        known.into_iter().filter_map(|one| Some(one.publication?.author)).collect()
+    }
+
+    /// Whether strangers may be on loopback: a grid inside one process.
+    pub fn may_be_here(&self) -> bool {
+        self.may_be_here
+    }
+
+    /// Forgets those whose time is over.
+    pub fn expire(&self) -> usize {
+        self.roster.write().expire(clock::now())
+    }
+
+    fn take_in(&self, checked: Checked) -> &'static str {
+        label(self.roster.write().take_in(checked, clock::now()))
+    }
+}
+
+impl Belief {
+    fn new(config: &config::Discovery, block_private: bool, may_be_here: bool) -> Self {
+        let allow_private = config.allow_private;
+        if may_be_here {
+            return Self { rules: Rules::Listed, trust: Trust::Friend };
+        }
+        Self {
+            rules: Rules::Dialled { allow_private, block_private },
+            trust: Trust::Stranger { allow_private },
+        }
+    }
+}
+
+/// Events are checked in the task that reads the relay, without the roster's lock.
+impl Ear for Strangers {
+    fn knows(&self, id: &EventId) -> bool {
+        self.roster.read().knows(id)
+    }
+
+    fn hear(&self, _relay: &Url, event: Event) {
+        let checked = event::read(&event, clock::now(), self.rules.load().rules);
+        self.heard.count(checked.map_or_else(Refused::label, |checked| self.take_in(checked)));
+    }
+
+    fn garbage(&self, _relay: &Url, _garbage: Garbage) {
+        self.heard.count("garbage");
+    }
+}
+
+/// In metrics, beside the labels of what is refused.
+fn label(taken_in: TakenIn) -> &'static str {
+    match taken_in {
+        TakenIn::New => "new",
+        TakenIn::Newer { .. } => "newer",
+        TakenIn::Known => "known",
+        TakenIn::Older => "older",
+        TakenIn::Gone => "gone",
+        TakenIn::Withdrawn { .. } => "withdrawn",
+        TakenIn::Noted => "noted",
+        TakenIn::Ignored => "ignored",
+        TakenIn::NoRoom => "no_room",
+    }
+}
+
+/// How an entry looks to the choice: as it was seen, else as it says.
+fn candidate(entry: &Stranger, model: &ModelName, now: Instant) -> Candidate {
+    if let Some(upstream) = entry.attached.get() {
+        return upstream.candidate(0, now);
+    }
+    let room = entry.room;
+    let limit = room.map_or(UNSAID_CONCURRENCY, |room| room.concurrency as usize);
+    Candidate {
+        preference: 0,
+        admission: Admission::Admitting,
+        up: true,
+        in_flight: 0,
+        limit,
+        busy: false,
+        tier: Some(entry.tier),
+        others: room.map_or(0, |room| room.queue_depth as usize),
+        concurrency: limit,
+        service: service(entry, model).unwrap_or(UNMEASURED),
+    }
+}
+
+fn said(entry: &Stranger, model: &ModelName) -> SaidOfItself {
+    SaidOfItself {
+        at: entry.announced_at,
+        tier: entry.tier,
+        room: entry.room.map(|room| (room.concurrency as usize, room.queue_depth as usize)),
+        service: service(entry, model),
+    }
+}
+
+fn service(entry: &Stranger, model: &ModelName) -> Option<Duration> {
+    let speed = entry.offer(model)?.tokens_per_second()?.get();
+    Duration::try_from_secs_f64(NOMINAL_TOKENS / speed).ok()
+}
+
+/// The word for where a stranger was heard of.
+pub fn source(entry: &Stranger) -> &'static str {
+    match entry.source {
+        Source::Nostr => "nostr",
+        Source::Tracker => "tracker",
+    }
+}
