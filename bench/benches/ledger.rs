@@ -1,11 +1,12 @@
-//! What the books cost: keeping a receipt for good, and asking a ledger that has a million of them.
+//! What the books cost: keeping a receipt for good, an exchange from order to acknowledgement, and asking
+//! a ledger that has a million receipts.
 //!
 //! Every post here ends in a flush of the disk under `target/`, so its figures are the disk's as much as
 //! ours. The million is signed and posted once, kept in `target/bench-cache`, and used again.
 
 use criterion::{Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
-use ledger::{Ledger, Origin, Reader};
-use protocol::{Receipt, Requester, Verified};
+use ledger::{Ledger, Line, Origin, Reader};
+use protocol::{Ack, Answer, Credits, Keypair, Order, Receipt, Requester, Timestamp, Verified, ack::Verdict};
 use std::{
     cell::LazyCell,
     fs, io,
@@ -76,6 +77,127 @@ async fn post_all(ledger: &Ledger, receipts: Vec<Verified<Receipt>>, posters: us
         });
     }
     posting.join_all().await;
+    begun.elapsed()
+}
+
+/// An exchange as both sides sign it, made before the clock runs.
+struct Exchange {
+    order: Verified<Order>,
+    receipt: Verified<Receipt>,
+    ack: Verified<Ack>,
+}
+
+fn exchange(worker: &Keypair, requester: &Keypair, n: u64) -> Exchange {
+    let plain = samples::receipt(worker.node_id(), n);
+    let credits = Credits::saturating(plain.usage.total());
+    let order = Order {
+        order_id: plain.job_id.clone(),
+        requester: requester.node_id(),
+        worker: worker.node_id(),
+        model: plain.model.clone(),
+        body_sha256: [1; 32],
+        max_input_tokens: 4_096,
+        max_output_tokens: 8_192,
+        max_credits: credits,
+        created_at: samples::NOW,
+        expires_at: Timestamp::from_millis(samples::NOW.as_millis() + 60_000),
+        answer_by: None,
+        model_digest: None,
+        price: None,
+    };
+    let order = Verified::sign(order, requester).expect("the requester's order");
+    let answers = Answer {
+        order_sha256: order.signed().sha256(),
+        response_sha256: [2; 32],
+        response_bytes: Some(4_000),
+        credits,
+        model_digest: Some([3; 32]),
+        cut: false,
+        estimated: false,
+        context: None,
+    };
+    let receipt =
+        Receipt { requester: Requester::Node(requester.node_id()), answers: Some(answers), ..plain };
+    let receipt = Verified::sign(receipt, worker).expect("the worker's receipt");
+    let (order_sha256, receipt_sha256) = (order.signed().sha256(), receipt.signed().sha256());
+    let ack = Ack { order_sha256, receipt_sha256, verdict: Verdict::Ok, at: samples::NOW };
+    let ack = ack.sign(requester).expect("the requester's acknowledgement");
+    Exchange { order, receipt, ack }
+}
+
+/// The books of one side of exchanges that go on at once, all signatures made before.
+fn exchanges(c: &mut Criterion) {
+    let folder = tempfile::tempdir_in(cache()).expect("a folder");
+    let (worker, requester) = (samples::worker(), Keypair::from_seed(&[8; 32]));
+    let open =
+        |name, key: &Keypair| Ledger::open(&folder.path().join(name), key.node_id()).expect("a ledger");
+    let (ours, theirs) = (open("worker.db", &worker), open("gateway.db", &requester));
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let mut next = 0;
+    let mut make = |count| -> Vec<_> {
+        let made = (next..next + count).map(|n| exchange(&worker, &requester, n)).collect();
+        next += count;
+        made
+    };
+
+    let mut group = c.benchmark_group("the books of one exchange");
+    group.sample_size(10).sampling_mode(SamplingMode::Flat).measurement_time(Duration::from_secs(5));
+    group.throughput(Throughput::Elements(1));
+    for at_once in [1, 64] {
+        group.bench_function(format!("worker: admit, claim, ack; {at_once} at once"), |b| {
+            b.iter_custom(|count| runtime.block_on(share(make(count), at_once, &ours, serve)));
+        });
+        group.bench_function(format!("gateway: place, receive, delivered; {at_once} at once"), |b| {
+            b.iter_custom(|count| runtime.block_on(share(make(count), at_once, &theirs, ask)));
+        });
+    }
+    group.finish();
+    for ledger in [ours, theirs] {
+        eprintln!("{:?}", ledger.written());
+        ledger.close();
+    }
+}
+
+async fn serve(ledger: Ledger, exchanges: Vec<Exchange>) {
+    let line = Line::Friend { limit: Credits::MAX };
+    for Exchange { order, receipt, ack } in exchanges {
+        let held = ledger.admit(&order, line, samples::NOW).await.expect("admitted");
+        ledger.claim(held, receipt, samples::NOW).await.expect("kept");
+        let taken = ledger.take_acks(vec![ack.signed().clone()], samples::NOW).await;
+        assert!(taken[0].is_ok());
+    }
+}
+
+async fn ask(ledger: Ledger, exchanges: Vec<Exchange>) {
+    for (n, Exchange { order, receipt, ack }) in exchanges.into_iter().enumerate() {
+        ledger.place(&order, samples::NOW).await.expect("remembered");
+        ledger.post_received(receipt, ack, samples::NOW).await.expect("kept");
+        // They go in batches, whoever's they are.
+        if n % 16 == 15 {
+            for batch in ledger.due(samples::NOW, 1).await.expect("an answer") {
+                ledger.delivered(batch.worker, batch.ids, samples::NOW).await.expect("noted");
+            }
+        }
+    }
+}
+
+/// Shares the exchanges among tasks, each of which does one after the other.
+async fn share<F: Future<Output = ()> + Send + 'static>(
+    exchanges: Vec<Exchange>,
+    tasks: usize,
+    ledger: &Ledger,
+    each: impl Fn(Ledger, Vec<Exchange>) -> F,
+) -> Duration {
+    let mut shares: Vec<Vec<_>> = (0..tasks).map(|_| Vec::new()).collect();
+    for (place, exchange) in exchanges.into_iter().enumerate() {
+        shares[place % tasks].push(exchange);
+    }
+    let begun = Instant::now();
+    let mut trading = JoinSet::new();
+    for share in shares {
+        trading.spawn(each(ledger.clone(), share));
+    }
+    trading.join_all().await;
     begun.elapsed()
 }
 
@@ -173,5 +295,5 @@ fn fill(path: &Path) {
     ledger.close();
 }
 
-criterion_group!(benches, posts, questions);
+criterion_group!(benches, posts, exchanges, questions);
 criterion_main!(benches);

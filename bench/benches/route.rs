@@ -20,6 +20,7 @@ fn candidates(count: usize) -> Vec<Candidate> {
         tier: [None, Some(Tier::Interactive), Some(Tier::Batch)][n % 3],
         others: n % 7,
         concurrency: 4,
+        lends: true,
         service: Duration::from_millis(500 + (n as u64 * 37) % 20_000),
     };
     (0..count).map(candidate).collect()

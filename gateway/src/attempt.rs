@@ -3,13 +3,17 @@
 use crate::{
     outcome::{OpenStream, Outcome, Reason, WholeAnswer, error_message, refused, text},
     sse::{self, Splitter},
+    tally::Tally,
     target::{ConnectError, Connection, Connections, Destination, innermost},
 };
 use bytes::{Bytes, BytesMut};
 use futures::FutureExt;
 use http::{HeaderName, HeaderValue, Method, header};
 use pingora_http::{RequestHeader, ResponseHeader};
-use protocol::{NodeId, carriers::REQUESTER_HEADER};
+use protocol::{
+    NodeId,
+    carriers::{ORDER_HEADER, REQUESTER_HEADER},
+};
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
@@ -29,6 +33,8 @@ pub struct Ask<'a> {
     pub body: Bytes,
     /// Named to peers, and to nobody else.
     pub requester: Option<NodeId>,
+    /// The order that a peer is to admit it by.
+    pub order: Option<HeaderValue>,
     /// The key of another server, for that server and nobody else.
     pub authorization: Option<HeaderValue>,
     /// The few headers of the tool that go on.
@@ -97,6 +103,9 @@ fn request(to: &Destination, ask: &Ask<'_>) -> Result<Box<RequestHeader>, Box<pi
     if let Some(requester) = ask.requester {
         header.insert_header(REQUESTER_HEADER, requester.to_string())?;
     }
+    if let Some(order) = &ask.order {
+        header.insert_header(ORDER_HEADER, order.clone())?;
+    }
     if let Some(key) = &ask.authorization {
         header.insert_header(header::AUTHORIZATION, key.clone())?;
     }
@@ -129,7 +138,8 @@ async fn exchange(
         return Ok(refused(status, content_type, &response, body));
     }
     if ask.streamed && content_type.trim_start().starts_with("text/event-stream") {
-        return first_event(connection, ask.timeouts.silence, deadline).await;
+        let tally = ask.order.is_some().then(Box::default);
+        return first_event(connection, ask.timeouts.silence, deadline, tally).await;
     }
     let receipt = text(&response, HeaderName::from_static(protocol::carriers::RECEIPT_HEADER));
     let body = timeout_at(deadline, read_whole(&mut connection, ANSWER_BYTES_MAX)).await;
@@ -200,6 +210,7 @@ async fn first_event(
     mut connection: Connection,
     silence: Option<Duration>,
     deadline: Instant,
+    mut tally: Option<Box<Tally>>,
 ) -> Result<Outcome, Trouble> {
     let mut splitter = Splitter::default();
     loop {
@@ -214,13 +225,14 @@ async fn first_event(
         for event in sse::events(run.clone()) {
             if event.is_comment() {
                 start += event.0.len();
+                tally.iter_mut().for_each(|tally| tally.add(&event.0));
                 continue;
             }
             if let Some(message) = event.data().and_then(error_message) {
                 return Err(broken(message));
             }
             let first = run.slice(start..);
-            return Ok(Outcome::Stream(Box::new(OpenStream { connection, splitter, first })));
+            return Ok(Outcome::Stream(Box::new(OpenStream { connection, splitter, first, tally })));
         }
     }
 }

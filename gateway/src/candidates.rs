@@ -15,7 +15,7 @@ pub struct Sought<'a> {
 }
 
 /// One that may be asked: its group's place in the route, and who it is.
-pub type Placed = (usize, Arc<Upstream>);
+pub type Reachable = (usize, Arc<Upstream>);
 
 impl<'a> Sought<'a> {
     /// What local, friends and network are asked for: the route's `use`, if it has one.
@@ -39,12 +39,12 @@ impl<'a> Sought<'a> {
     }
 
     /// Those of `reachable` that have the model (`Some(true)`), or never said what they have (`None`).
-    pub fn who(&self, reachable: &[Placed], has: Option<bool>) -> Vec<Placed> {
+    pub fn who(&self, reachable: &[Reachable], has: Option<bool>) -> Vec<Reachable> {
         reachable.iter().filter(|(_, upstream)| self.has(upstream) == has).cloned().collect()
     }
 
     /// The best `most` of those who announced the model, where the route goes to the network.
-    pub fn strangers(&self, node: &Node, most: usize) -> Vec<Placed> {
+    pub fn strangers(&self, node: &Node, most: usize) -> Vec<Reachable> {
         let Some(place) = self.route.to.iter().position(|group| *group == Target::Network) else {
             return Vec::new();
         };

@@ -1,6 +1,6 @@
 //! The side that connected to us: one request, and the answer as far as it went out.
 
-use crate::failure::Failure;
+use crate::{failure::Failure, tally::Tally};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Version, header};
 use pingora_core::protocols::http::ServerSession;
@@ -34,6 +34,8 @@ pub struct Downstream {
     /// Longer writes are cut into pieces of this size, so that a slow reader's progress is seen.
     piece_bytes: usize,
     last_write: Instant,
+    /// Of the body that was sent, where a receipt is to speak of it.
+    tally: Option<Box<Tally>>,
 }
 
 impl Downstream {
@@ -46,7 +48,18 @@ impl Downstream {
             streaming: false,
             piece_bytes: WRITE_BYTES,
             last_write: Instant::now(),
+            tally: None,
         }
+    }
+
+    /// Counts what is sent of the body from here on.
+    pub fn keep_tally(&mut self) {
+        self.tally = Some(Box::default());
+    }
+
+    /// What was sent of the body.
+    pub fn tally(&self) -> Tally {
+        self.tally.as_deref().cloned().unwrap_or_default()
     }
 
     /// Whether the header of a stream went out: from here on there is no other status.
@@ -192,6 +205,9 @@ impl Downstream {
     }
 
     async fn pieces(&mut self, mut bytes: Bytes, end: bool) -> Result<(), Gone> {
+        if let Some(tally) = &mut self.tally {
+            tally.add(&bytes);
+        }
         while bytes.len() > self.piece_bytes {
             let piece = bytes.split_to(self.piece_bytes);
             self.session.write_response_body(piece, false).await.map_err(|_| Gone)?;

@@ -10,6 +10,8 @@ use std::time::Instant;
 pub enum Ended {
     /// As it should.
     Complete { usage: Option<Usage> },
+    /// As long as it was ordered: the engine would have gone on.
+    Enough { usage: Option<Usage> },
     /// With an error of ours, before any answer.
     Failed { code: &'static str },
     /// With an upstream's own error about the request.
@@ -30,6 +32,7 @@ impl Ended {
     pub fn label(&self) -> &'static str {
         match self {
             Ended::Complete { .. } => "complete",
+            Ended::Enough { .. } => "enough",
             Ended::Failed { code } => code,
             Ended::Refused { .. } => "refused",
             Ended::Lost { .. } => "upstream_lost",

@@ -3,7 +3,7 @@
 //! The same functions decide here and when a request comes; what changes between the two is only time.
 
 use crate::{
-    candidates::{Placed, Sought},
+    candidates::{Reachable, Sought},
     failover::ATTEMPTS_MAX,
     node::Node,
     route::{self, Why},
@@ -88,7 +88,7 @@ pub async fn explain(node: &Node, model: &ModelName, streamed: bool) -> Explaine
     }
 }
 
-async fn ask(node: &Node, reachable: &[Placed], strangers: &[Placed]) {
+async fn ask(node: &Node, reachable: &[Reachable], strangers: &[Reachable]) {
     let known = join_all(reachable.iter().map(|(_, upstream)| node.prober.if_older(upstream, FRESH)));
     let announced = join_all(strangers.iter().map(|(_, upstream)| node.prober.ask_once(upstream)));
     // Who does not answer in time is explained as it was known before.
@@ -98,9 +98,9 @@ async fn ask(node: &Node, reachable: &[Placed], strangers: &[Placed]) {
 /// Those that are asked, and those that are not with the reason.
 fn sort(
     sought: &Sought<'_>,
-    reachable: &[Placed],
-    strangers: Vec<Placed>,
-) -> (Vec<Placed>, Vec<(Arc<Upstream>, String)>) {
+    reachable: &[Reachable],
+    strangers: Vec<Reachable>,
+) -> (Vec<Reachable>, Vec<(Arc<Upstream>, String)>) {
     let mut have = sought.who(reachable, Some(true));
     let mut aside = Vec::new();
     for (place, upstream) in strangers {
@@ -128,7 +128,7 @@ fn sort(
 }
 
 /// Those that the route does not reach at all.
-fn elsewhere(node: &Node, reachable: &[Placed]) -> Vec<Explanation> {
+fn elsewhere(node: &Node, reachable: &[Reachable]) -> Vec<Explanation> {
     let all = node.upstreams.all();
     let not_reached = all.iter().filter(|one| !reachable.iter().any(|(_, other)| Arc::ptr_eq(one, other)));
     not_reached.map(|upstream| explanation(upstream, "the route does not lead there".into())).collect()

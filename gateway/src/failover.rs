@@ -1,14 +1,16 @@
 //! The loop over attempts: the next upstream is asked as long as nothing of an answer went out.
 
 mod introduction;
+mod ordering;
 mod tried;
 
 use crate::{
-    attempt::{self, Ask},
-    candidates::Placed,
+    attempt::Ask,
+    candidates::Reachable,
     downstream::{Downstream, Gone},
     failure::Failure,
     node::Node,
+    orders::Placed,
     outcome::{OpenStream, Outcome, Reason, Refusal, WholeAnswer},
     route::{self, Standing},
     slots::Slot,
@@ -33,6 +35,8 @@ pub struct Ready {
     pub slot: Slot,
     /// When it was asked.
     pub sent: Instant,
+    /// The order that was sent along.
+    pub order: Option<Placed>,
 }
 
 /// What it is ready to answer with.
@@ -91,6 +95,8 @@ pub struct Wanted<'a> {
     pub tier: Option<Tier>,
     /// The longest wait for a free upstream.
     pub max_wait: Duration,
+    /// The longest answer that is ordered of a peer.
+    pub output_max: u64,
 }
 
 enum Pick {
@@ -102,7 +108,7 @@ enum Pick {
 
 impl<'a> Search<'a> {
     /// `candidates` with their group's place in the route; not empty.
-    pub fn new(node: &'a Node, candidates: Vec<Placed>, wanted: Wanted<'a>) -> Self {
+    pub fn new(node: &'a Node, candidates: Vec<Reachable>, wanted: Wanted<'a>) -> Self {
         let seat =
             |(preference, upstream)| Seat { preference, upstream, asked: false, silent: false, done: false };
         let give_up_at = tokio::time::Instant::now() + wanted.max_wait;
@@ -131,11 +137,11 @@ impl<'a> Search<'a> {
                 self.ask_strangers(down, place).await?;
                 continue;
             }
-            let request = ask(&upstream);
+            let mut request = ask(&upstream);
             let sent = Instant::now();
             upstream.sent(sent);
-            let work = attempt::attempt(&self.node.connections, &upstream.destination, &request);
-            let outcome = down.attend(self.wanted.streamed, work).await?;
+            let work = self.ask_with_order(&upstream, &mut request);
+            let (outcome, order) = down.attend(self.wanted.streamed, work).await?;
             self.seats[place].asked = true;
             let attempts = self.attempts();
             let outcome = match outcome {
@@ -156,7 +162,7 @@ impl<'a> Search<'a> {
             };
             upstream.succeeded();
             self.node.metrics.attempt("ready");
-            return Ok(Ready { upstream, outcome, attempts, slot, sent });
+            return Ok(Ready { upstream, outcome, attempts, slot, sent, order });
         }
         let attempts = self.attempts();
         Err(self.tried.exhausted(self.wanted.model, attempts))
@@ -228,6 +234,7 @@ impl<'a> Search<'a> {
             Reason::Status(404, _) if !upstream.is_own() => {
                 upstream.lacks(self.wanted.asked_for, Instant::now());
             }
+            Reason::NoCredit { .. } => upstream.lends_nothing(Instant::now()),
             _ => {}
         }
         tracing::debug!(upstream = %upstream.name, %reason, "asking the next");

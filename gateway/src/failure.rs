@@ -2,7 +2,7 @@
 //!
 //! A message says what to do next. Whether the SDKs may try again is said in `x-should-retry`.
 
-use protocol::ModelName;
+use protocol::{ModelName, Requester};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::time::Duration;
@@ -18,6 +18,20 @@ pub enum Failure {
     HostNotAllowed { host: String },
     /// A web page that may not talk to this gateway.
     OriginNotAllowed { origin: String },
+    /// An order that does not hold for this request; `param` is what is wrong with it.
+    OrderRefused { param: &'static str, message: String },
+    /// An order is taken once, for good.
+    OrderUsed,
+    /// The worker charges more than was quoted, or would run another model of that name.
+    QuoteChanged { message: String },
+    /// The worker does not lend so much.
+    InsufficientCredit { available: u64, requester: Requester, needed: u64 },
+    /// The requester has to acknowledge what it got before it gets more.
+    AckRequired { unacknowledged: u64, allowed: u64 },
+    /// The word of the requester that a question needs is missing or bad.
+    InvalidAuth { message: String },
+    /// What is asked for is being made.
+    NotReady,
     /// Nobody known has the model.
     ModelNotFound { model: ModelName, near: Vec<String> },
     /// No such route or thing.
@@ -122,6 +136,10 @@ impl Failure {
         error.insert("type".into(), json!(row.kind));
         error.insert("param".into(), json!(row.param));
         error.insert("code".into(), json!(row.code));
+        if let Failure::InsufficientCredit { available, requester, .. } = self {
+            error.insert("availableTokens".into(), json!(available));
+            error.insert("requesterPubkey".into(), json!(requester.to_string()));
+        }
         if let Some(attempts) = self.attempts() {
             error.insert("attempts".into(), json!(attempts));
         }
@@ -166,6 +184,25 @@ impl Failure {
                 "origin_not_allowed",
                 format!("web pages from `{origin}` may not use this gateway; to allow them, add it to gateway.cors_origins"),
             ),
+            Failure::OrderRefused { param, message } => {
+                Row { param: Some((*param).into()), ..refused(403, "order_refused", message.clone()) }
+            }
+            Failure::OrderUsed => {
+                refused(409, "order_already_used", "this order was taken before; sign a new one".into())
+            }
+            Failure::QuoteChanged { message } => refused(409, "quote_changed", message.clone()),
+            Failure::InsufficientCredit { available, needed, .. } => {
+                refused(402, "insufficient_credit", insufficient(*available, *needed))
+            }
+            Failure::AckRequired { unacknowledged, allowed } => refused(
+                402,
+                "ack_required",
+                format!("{unacknowledged} of your orders run or wait for your acknowledgement, and {allowed} may; acknowledge receipts at POST /v1/receipts/ack"),
+            ),
+            Failure::InvalidAuth { message } => refused(401, "invalid_auth", message.clone()),
+            Failure::NotReady => {
+                row(409, INVALID, "not_ready", "this order is still being served; ask again later".into(), Retry::After(COME_BACK_SECS))
+            }
             Failure::ModelNotFound { model, near } => {
                 Row { param: Some("model".into()), ..refused(404, "model_not_found", model_not_found(model, near)) }
             }
@@ -257,6 +294,12 @@ fn model_not_found(model: &ModelName, near: &[String]) -> String {
     format!("no upstream that is known has the model `{model}`; {hint}")
 }
 
+fn insufficient(available: u64, needed: u64) -> String {
+    format!(
+        "this may cost up to {needed} credits and {available} are available to you at this worker; ask for fewer tokens (max_tokens), work for it, or ask its owner for a credit line"
+    )
+}
+
 fn summary(attempts: &[Attempted]) -> String {
     attempts.iter().map(|one| format!("{}: {}", one.peer, one.reason)).collect::<Vec<_>>().join("; ")
 }
@@ -272,6 +315,13 @@ mod tests {
             Failure::InvalidApiKey,
             Failure::HostNotAllowed { host: "evil.example".into() },
             Failure::OriginNotAllowed { origin: "https://evil.example".into() },
+            Failure::OrderRefused { param: "model", message: "for another model".into() },
+            Failure::OrderUsed,
+            Failure::QuoteChanged { message: "it costs more now".into() },
+            Failure::InsufficientCredit { available: 1, requester: Requester::Anonymous, needed: 2 },
+            Failure::AckRequired { unacknowledged: 1, allowed: 1 },
+            Failure::InvalidAuth { message: "sign it".into() },
+            Failure::NotReady,
             Failure::ModelNotFound { model: "llama".parse().unwrap(), near: vec!["llama3.1:8b".into()] },
             Failure::NotFound { what: "this".into() },
             Failure::MethodNotAllowed { allow: "GET" },
@@ -304,7 +354,8 @@ mod tests {
     fn the_sdks_are_told_not_to_retry_what_cannot_be_mended_by_it() {
         for failure in every_failure() {
             let never = failure.headers().contains(&("x-should-retry", "false".to_owned()));
-            let refused = (400..500).contains(&failure.status()) && ![408, 429].contains(&failure.status());
+            let again = [408, 429].contains(&failure.status()) || failure == Failure::NotReady;
+            let refused = (400..500).contains(&failure.status()) && !again;
             assert_eq!(never, refused, "{failure:?}");
         }
     }

@@ -4,7 +4,7 @@ use crate::{
     admit,
     attempt::{Ask, Timeouts},
     books::{Books, Served},
-    candidates::{Placed, Sought},
+    candidates::{Reachable, Sought},
     downstream::{Downstream, Gone},
     exchange::{Ended, Exchange, Role},
     failover::{ATTEMPTS_MAX, NoAnswer, Ready, ReadyOutcome, Search, Wanted},
@@ -130,18 +130,31 @@ async fn find(node: &Node, down: &mut Downstream, request: &Request) -> Result<R
         streamed: sought.streamed,
         tier: sought.tier(),
         max_wait: request.config.gateway.max_wait,
+        output_max: request.output_max(),
     };
     Search::new(node, candidates, wanted).run(down, |upstream| ask(node, request, upstream)).await
 }
 
 impl Request {
+    /// The longest answer that is ordered of a peer. Embeddings make no tokens; an order names one.
+    fn output_max(&self) -> u64 {
+        if self.path == "/v1/embeddings" {
+            return 1;
+        }
+        self.view.max_output.unwrap_or(self.config.gateway.max_output_tokens).max(1)
+    }
+
     fn sought(&self) -> Sought<'_> {
         Sought { model: &self.view.model, route: &self.route, streamed: self.view.stream }
     }
 }
 
 /// Who is known to have the model; who may have it if nobody is known to; an error if nobody may.
-async fn candidates(node: &Node, down: &mut Downstream, request: &Request) -> Result<Vec<Placed>, NoAnswer> {
+async fn candidates(
+    node: &Node,
+    down: &mut Downstream,
+    request: &Request,
+) -> Result<Vec<Reachable>, NoAnswer> {
     let sought = request.sought();
     let reachable = node.upstreams.reachable(&request.route.to);
     let known = || {
@@ -166,7 +179,7 @@ async fn candidates(node: &Node, down: &mut Downstream, request: &Request) -> Re
     Ok(have)
 }
 
-fn not_found(model: &ModelName, reachable: &[Placed]) -> Failure {
+fn not_found(model: &ModelName, reachable: &[Reachable]) -> Failure {
     const SIMILAR: f64 = 0.75;
     let mut names: Vec<(f64, String)> = reachable
         .iter()
@@ -198,6 +211,7 @@ fn ask<'r>(node: &Node, request: &'r Request, upstream: &Upstream) -> Ask<'r> {
         path,
         body: request.view.apply(&request.body, &changes),
         requester: upstream.node().map(|_| node.me),
+        order: None,
         authorization: upstream.server.as_ref().and_then(|server| server.authorization.clone()),
         forwarded: &request.forwarded,
         streamed: request.view.stream,
@@ -222,9 +236,9 @@ async fn bring_back(
     request_bytes: u64,
     timeouts: Timeouts,
 ) -> Ended {
-    let Ready { upstream, outcome, attempts, slot, sent } = ready;
+    let Ready { upstream, outcome, attempts, slot, sent, order } = ready;
     let books = match upstream.node() {
-        Some(worker) => Books::Served(Served { node, worker, bytes: request_bytes }),
+        Some(worker) => Books::Served(Served { node, worker, order, bytes: request_bytes }),
         None => Books::None,
     };
     let served_by = served_by(&upstream, attempts);
@@ -239,7 +253,7 @@ async fn bring_back(
         ReadyOutcome::Whole(answer) => Box::pin(whole(down, answer, &books, served_by)).await,
     };
     match ended {
-        Ended::Complete { .. } => upstream.served(sent.elapsed()),
+        Ended::Complete { .. } | Ended::Enough { .. } => upstream.served(sent.elapsed()),
         Ended::Lost { .. } => upstream.failed(std::time::Instant::now()),
         _ => {}
     }

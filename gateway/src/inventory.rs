@@ -1,6 +1,6 @@
 //! What an upstream said that it has.
 
-use protocol::{ModelName, Tier};
+use protocol::{ModelName, Price, Tier};
 use std::collections::HashMap;
 
 /// The answer to the last probe, and what came of it.
@@ -21,6 +21,8 @@ pub struct Inventory {
     pub capacity: Option<Capacity>,
     /// What it says that it is good for.
     pub tier: Option<Tier>,
+    /// What it charges, by name with the tag made explicit; the common price where it says nothing.
+    pub prices: HashMap<String, Price>,
 }
 
 /// A worker's room, as far as it said.
@@ -74,6 +76,11 @@ impl Inventory {
     /// The model of this name, the default tag being implied.
     pub fn model(&self, name: &ModelName) -> Option<&Model> {
         self.index.get(name.with_tag().as_ref()).map(|&at| &self.models[at])
+    }
+
+    /// What it charges for a model.
+    pub fn price(&self, name: &ModelName) -> Price {
+        self.prices.get(name.with_tag().as_ref()).copied().unwrap_or(Price::COMMON)
     }
 
     /// All of them, in the order in which they were named.

@@ -6,6 +6,7 @@
 use crate::{
     outcome::error_message,
     sse::{self, Event},
+    tally::Tally,
 };
 use bytes::{Bytes, BytesMut};
 use memchr::memmem::Finder;
@@ -20,6 +21,10 @@ pub struct Watch {
     pub strip_usage: bool,
     /// Take the receipt's comment out: it is the gateway's business.
     pub take_receipt: bool,
+    /// Count the pieces of text: a worker answers for what it made when the requester leaves.
+    pub count_deltas: bool,
+    /// More pieces of text than this are not paid for: the stream ends there.
+    pub output_max: Option<u64>,
 }
 
 /// The state of one stream.
@@ -32,6 +37,12 @@ pub struct Meter {
     pub receipt: Option<Bytes>,
     /// All bytes that came.
     pub bytes: u64,
+    /// Pieces of text, where they are counted.
+    pub deltas: u64,
+    /// Bytes in which the text is, and little else: at least as many as the text has.
+    pub text_bytes: u64,
+    /// What came before the receipt's comment, where there is an order to compare it with.
+    pub tally: Option<Box<Tally>>,
 }
 
 /// What to do with a run of events.
@@ -50,6 +61,8 @@ pub enum End {
     Done(Bytes),
     /// The upstream said that it failed.
     Error(String),
+    /// It goes on beyond what was ordered.
+    Enough,
 }
 
 struct Finders {
@@ -57,6 +70,10 @@ struct Finders {
     usage: Finder<'static>,
     receipt: Finder<'static>,
     error: Finder<'static>,
+    delta: Finder<'static>,
+    text: Finder<'static>,
+    empty: Finder<'static>,
+    more: [Finder<'static>; 2],
 }
 
 static FIND: LazyLock<Finders> = LazyLock::new(|| Finders {
@@ -64,6 +81,10 @@ static FIND: LazyLock<Finders> = LazyLock::new(|| Finders {
     usage: Finder::new("\"usage\""),
     receipt: Finder::new(RECEIPT_COMMENT),
     error: Finder::new("{\"error\""),
+    delta: Finder::new("\"delta\":{"),
+    text: Finder::new("\"text\":\""),
+    empty: Finder::new("\":\"\""),
+    more: [Finder::new("\"tool_calls\""), Finder::new("\"reasoning")],
 });
 
 impl Meter {
@@ -71,10 +92,24 @@ impl Meter {
         Self { watch, ..Self::default() }
     }
 
+    /// Goes on counting from what came before the first event that says something.
+    pub fn with_tally(watch: Watch, tally: Option<Box<Tally>>) -> Self {
+        Self { tally, ..Self::new(watch) }
+    }
+
     /// Takes a run of whole events.
     pub fn pass(&mut self, run: Bytes) -> Passed {
         self.bytes += run.len() as u64;
+        if self.watch.count_deltas || self.tally.is_some() {
+            self.count(&run);
+        }
+        if self.watch.output_max.is_some_and(|max| self.deltas > max) {
+            return Passed { forward: Bytes::new(), end: Some(End::Enough) };
+        }
         if !self.concerns_us(&run) {
+            if let Some(tally) = &mut self.tally {
+                tally.add(&run);
+            }
             return Passed { forward: run, end: None };
         }
         let mut forward = BytesMut::with_capacity(run.len());
@@ -84,6 +119,20 @@ impl Meter {
             }
         }
         Passed { forward: forward.freeze(), end: None }
+    }
+
+    /// Looks for text without understanding it: a delta with something in it.
+    fn count(&mut self, run: &Bytes) {
+        for event in sse::events(run.clone()) {
+            let Some(at) = FIND.delta.find(&event.0).or_else(|| FIND.text.find(&event.0)) else { continue };
+            let rest = &event.0[at..];
+            let empty =
+                FIND.empty.find(rest).is_some() && FIND.more.iter().all(|find| find.find(rest).is_none());
+            if !empty {
+                self.deltas += 1;
+                self.text_bytes += rest.len() as u64;
+            }
+        }
     }
 
     fn concerns_us(&self, run: &[u8]) -> bool {
@@ -99,6 +148,9 @@ impl Meter {
         {
             self.receipt = Some(Bytes::copy_from_slice(carried));
             return None;
+        }
+        if let (Some(tally), None) = (&mut self.tally, &self.receipt) {
+            tally.add(&event.0);
         }
         let Some(data) = event.data() else {
             forward.extend_from_slice(&event.0);
@@ -141,7 +193,8 @@ mod tests {
 
     #[test]
     fn a_text_that_speaks_of_ends_and_usage_passes_untouched() {
-        let (meter, passed) = pass(Watch { strip_usage: true, take_receipt: true }, CHUNK);
+        let (meter, passed) =
+            pass(Watch { strip_usage: true, take_receipt: true, ..Watch::default() }, CHUNK);
         assert_eq!(passed, Passed { forward: CHUNK.into(), end: None });
         assert_eq!(meter.usage, None);
     }

@@ -183,6 +183,13 @@ impl Node {
         *self.ledger_failed_at.lock() = Some(Instant::now());
     }
 
+    /// The ledger cannot be written: no work is taken for a while.
+    pub fn cannot_write(&self, why: &str) -> Failure {
+        tracing::error!(why, "the ledger cannot be written; no new work is taken for others until it can");
+        *self.ledger_failed_at.lock() = Some(Instant::now());
+        Failure::Internal { message: format!("this worker cannot write its books: {why}") }
+    }
+
     /// Why no work is taken for others now: a worker that cannot keep receipts works for nothing.
     pub fn cannot_keep_receipts(&self) -> Option<Failure> {
         let failed_at = *self.ledger_failed_at.lock();

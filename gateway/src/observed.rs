@@ -13,6 +13,10 @@ const NEWEST: f64 = 0.3;
 /// lists.
 const LACKS_FOR: Duration = Duration::from_secs(30);
 
+/// For so long a peer that lends us nothing is asked after all others: credit comes back with work done
+/// for it, and with its next day.
+const NO_CREDIT_FOR: Duration = Duration::from_secs(5 * 60);
+
 /// So many models that it lacks are remembered; the oldest gives way.
 const LACKS_MAX: usize = 32;
 
@@ -22,6 +26,7 @@ pub struct Observed {
     service_secs: Option<f64>,
     lacks: Vec<(ModelName, Instant)>,
     room: Option<usize>,
+    no_credit_until: Option<Instant>,
 }
 
 impl Observed {
@@ -60,6 +65,16 @@ impl Observed {
     /// It took a request with so many of ours in it: there may be room for one more.
     pub fn took_at(&mut self, in_flight: usize) {
         self.room = self.room.map(|room| if in_flight >= room { in_flight + 1 } else { room });
+    }
+
+    /// It refused us for want of credit.
+    pub fn lends_nothing(&mut self, now: Instant) {
+        self.no_credit_until = Some(now + NO_CREDIT_FOR);
+    }
+
+    /// Whether it may lend us something, as far as was seen.
+    pub fn lends(&self, now: Instant) -> bool {
+        self.no_credit_until.is_none_or(|until| now >= until)
     }
 
     /// How many of ours it takes at once, of those that it says.

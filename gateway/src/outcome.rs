@@ -1,6 +1,6 @@
 //! What came of one try at an upstream, and what each answer means for the next one.
 
-use crate::{sse::Splitter, target::Connection};
+use crate::{sse::Splitter, tally::Tally, target::Connection};
 use bytes::Bytes;
 use http::{HeaderName, header};
 use pingora_http::ResponseHeader;
@@ -24,6 +24,8 @@ pub struct OpenStream {
     pub splitter: Splitter,
     /// Whole events; the first of them is not a comment.
     pub first: Bytes,
+    /// Of the comments that came before, where an order is to be compared with what came.
+    pub tally: Option<Box<Tally>>,
 }
 
 /// A whole answer.
@@ -52,6 +54,8 @@ pub enum Reason {
     TimedOut,
     /// It is busy, and said for how long.
     Busy(Duration),
+    /// It lends us no more: so many credits are available there, as it says.
+    NoCredit { available: Option<u64>, message: String },
     /// It answered with this status: 5xx, or a 4xx that is about itself.
     Status(u16, String),
     /// The connection or the answer broke.
@@ -64,7 +68,7 @@ impl Reason {
         match self {
             Reason::Down(_) | Reason::TimedOut | Reason::Broken(_) => true,
             Reason::Status(status, _) => *status >= 500,
-            Reason::Busy(_) => false,
+            Reason::Busy(_) | Reason::NoCredit { .. } => false,
         }
     }
 }
@@ -75,6 +79,7 @@ impl fmt::Display for Reason {
             Reason::Down(why) | Reason::Broken(why) => f.write_str(why),
             Reason::TimedOut => f.write_str("no first byte in time"),
             Reason::Busy(_) => f.write_str("busy"),
+            Reason::NoCredit { message, .. } => write!(f, "no credit: {message}"),
             Reason::Status(status, message) if message.is_empty() => write!(f, "status {status}"),
             Reason::Status(status, message) => write!(f, "status {status}: {message}"),
         }
@@ -95,11 +100,29 @@ pub fn error_message(data: &[u8]) -> Option<String> {
 /// What an answer outside of 200 to 299 means.
 pub fn refused(status: u16, content_type: String, response: &ResponseHeader, body: Bytes) -> Outcome {
     match status {
+        402 => Outcome::Next(Reason::NoCredit { available: available(&body), message: brief(&body) }),
+        // About the order, which is ours, and not about the request.
+        409 if matches!(code(&body).as_deref(), Some("order_already_used" | "quote_changed")) => {
+            Outcome::Next(Reason::Status(status, brief(&body)))
+        }
         400 | 409 | 413 | 415 | 422 => Outcome::Verdict(Refusal { status, content_type, body }),
         429 => Outcome::Next(Reason::Busy(retry_after(response))),
         300..400 => Outcome::Next(Reason::Status(status, "it redirects, which is not followed".into())),
         _ => Outcome::Next(Reason::Status(status, brief(&body))),
     }
+}
+
+fn error_object(body: &[u8]) -> Option<serde_json::Value> {
+    serde_json::from_slice::<serde_json::Value>(body).ok()?.get("error").cloned()
+}
+
+fn code(body: &[u8]) -> Option<String> {
+    error_object(body)?.get("code")?.as_str().map(str::to_owned)
+}
+
+/// `availableTokens` of a 402.
+fn available(body: &[u8]) -> Option<u64> {
+    error_object(body)?.get("availableTokens")?.as_u64()
 }
 
 /// The message of an error body, cut to a length that suits a list.

@@ -9,7 +9,7 @@ use crate::{
 };
 use futures::StreamExt;
 use parking_lot::Mutex;
-use protocol::{NodeId, Tier, limits::ANNOUNCED_MODELS_MAX};
+use protocol::{ModelName, NodeId, Price, Tier, limits::ANNOUNCED_MODELS_MAX};
 use serde::{Deserialize, de::DeserializeOwned};
 use std::{
     collections::HashMap,
@@ -73,6 +73,7 @@ struct SaidCapacity {
     tier: Option<String>,
     concurrency: Option<usize>,
     queue_depth: Option<usize>,
+    prices: Option<serde_json::Map<String, serde_json::Value>>,
 }
 
 /// `GET /v1/models` as far as it is read.
@@ -211,6 +212,7 @@ impl Prober {
         let mut inventory = Inventory::answered(named(said.models.unwrap_or_default()));
         inventory.protocol = said.protocol.unwrap_or(1);
         inventory.tier = said.tier.as_deref().map(Tier::from_wire);
+        inventory.prices = priced(said.prices.unwrap_or_default());
         inventory.capacity = Some(Capacity {
             concurrency: said.concurrency.unwrap_or(UNSAID_CONCURRENCY).max(1),
             others: said.queue_depth.unwrap_or(0).saturating_sub(ours),
@@ -257,6 +259,16 @@ impl Prober {
 fn named(names: Vec<String>) -> Vec<Model> {
     let names = names.into_iter().take(ANNOUNCED_MODELS_MAX);
     names.filter_map(|name| name.parse().ok()).map(Model::named).collect()
+}
+
+/// Prices that are none are left out: what they stand for is charged the common price, or not ordered.
+fn priced(said: serde_json::Map<String, serde_json::Value>) -> HashMap<String, Price> {
+    let some = said.into_iter().take(ANNOUNCED_MODELS_MAX);
+    let price = |(name, price): (String, serde_json::Value)| {
+        let name: ModelName = name.parse().ok()?;
+        Some((name.with_tag().into_owned(), Price::from_wire(&price)?))
+    };
+    some.filter_map(price).collect()
 }
 
 fn unix_seconds(rfc3339: &str) -> u64 {

@@ -27,6 +27,8 @@ pub struct Candidate {
     pub concurrency: usize,
     /// How long it takes for one, as measured or else as announced.
     pub service: Duration,
+    /// Whether it lends us anything, as far as was seen.
+    pub lends: bool,
 }
 
 /// Where a candidate stands; earlier ones are asked first.
@@ -47,7 +49,7 @@ impl Candidate {
     pub fn standing(&self) -> Standing {
         if self.in_flight >= self.limit || self.busy {
             Standing::Busy
-        } else if self.admission == Admission::Tripped || !self.up {
+        } else if self.admission == Admission::Tripped || !self.up || !self.lends {
             Standing::LastResort
         } else if self.queue() >= self.concurrency.max(1) {
             Standing::Queues
@@ -142,6 +144,7 @@ impl fmt::Display for Why<'_> {
             Standing::Busy if one.busy => f.write_str("said that it is busy")?,
             Standing::Busy => write!(f, "full: {} of {} of ours", one.in_flight, one.limit)?,
             Standing::LastResort if !one.up => f.write_str("did not answer when it was last asked")?,
+            Standing::LastResort if !one.lends => f.write_str("lent us nothing of late")?,
             Standing::LastResort => f.write_str("rests after failures")?,
         }
         if let Some(wish) = wish.filter(|_| one.misses(*wish)) {
@@ -182,6 +185,7 @@ mod tests {
             others: 0,
             concurrency: 4,
             service: Duration::from_secs(10),
+            lends: true,
         }
     }
 

@@ -1,7 +1,7 @@
 //! Method and path to handler, for the gateway and for the worker (SPEC section 6).
 
 use crate::{
-    admit,
+    admit, collecting,
     downstream::{Downstream, Gone},
     exchange::Role,
     failure::Failure,
@@ -17,6 +17,9 @@ use http::Method;
 enum Route<'p> {
     /// One of the three that an engine answers.
     Inference(&'static str),
+    /// The receipt of an order, to who ordered.
+    Receipt(&'p str),
+    Acks,
     Report(Report<'p>),
 }
 
@@ -48,6 +51,11 @@ impl<'p> Route<'p> {
             };
             return Some(Route::Report(report));
         }
+        if role == Role::Worker
+            && let Some(order) = path.strip_prefix("/v1/receipts/")
+        {
+            return Some(if order == "ack" { Route::Acks } else { Route::Receipt(order) });
+        }
         let report = match path {
             "/v1/chat/completions" => return Some(Route::Inference("/v1/chat/completions")),
             "/v1/completions" => return Some(Route::Inference("/v1/completions")),
@@ -69,7 +77,8 @@ impl<'p> Route<'p> {
 
     fn allow(self) -> &'static str {
         match self {
-            Route::Inference(_) => "POST",
+            Route::Inference(_) | Route::Acks => "POST",
+            Route::Receipt(_) => "GET",
             Route::Report(_) => "GET, HEAD",
         }
     }
@@ -98,6 +107,8 @@ pub async fn dispatch(node: &Node, role: Role, down: &mut Downstream) -> Result<
             Role::Gateway => Box::pin(inference::serve(node, down, path)).await,
             Role::Worker | Role::Owner => Box::pin(worker::serve(node, down, path)).await,
         },
+        (Route::Acks, Method::POST) => Box::pin(collecting::acks(node, down)).await,
+        (Route::Receipt(order), Method::GET) => Box::pin(collecting::receipt(node, down, &path, order)).await,
         (Route::Report(report), Method::GET | Method::HEAD) => {
             Box::pin(reports::answer(node, role, down, report, &query)).await
         }

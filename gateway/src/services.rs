@@ -11,6 +11,7 @@ use crate::{
     downstream::WRITE_BYTES,
     exchange::Role,
     node::Node,
+    settling,
 };
 use config::Paths;
 use parking_lot::Mutex;
@@ -210,6 +211,8 @@ impl Services {
         self.node.tasks.spawn(async move { node.prober.run(&node, node.stopping.clone()).await });
         let node = Arc::clone(&self.node);
         self.node.tasks.spawn(async move { node.follow_files().await });
+        let node = Arc::clone(&self.node);
+        self.node.tasks.spawn(async move { settling::run(&node).await });
         let node = Arc::clone(&self.node);
         self.node.tasks.spawn(async move { discover::run(&node, worker_listens).await });
         self.node.tasks.close();

@@ -32,6 +32,11 @@ impl Speeds {
         }
     }
 
+    /// Output tokens per second of one.
+    pub fn of(&self, model: &ModelName) -> Option<f64> {
+        self.0.lock().get(model).copied()
+    }
+
     /// All of them, to a tenth of a token: finer would be noise.
     pub fn all(&self) -> BTreeMap<ModelName, f64> {
         self.0.lock().iter().map(|(model, speed)| (model.clone(), (speed * 10.0).round() / 10.0)).collect()

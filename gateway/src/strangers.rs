@@ -7,6 +7,7 @@ use crate::{
     metrics::Heard,
     observed::UNMEASURED,
     route::{self, Candidate},
+    target::Destination,
     upstream::{SaidOfItself, UNSAID_CONCURRENCY, Upstream},
 };
 use arc_swap::ArcSwap;
@@ -124,6 +125,15 @@ impl Strangers {
         // Most exchanges are with friends; they cost a look and no more.
         if self.roster.read().get(node, clock::now()).is_some() {
             self.roster.write().prove(node);
+        }
+    }
+
+    /// Where a stranger is, as long as it is announced.
+    pub fn destination(&self, node: &NodeId) -> Option<Destination> {
+        let entry = self.roster.read().get(node, clock::now())?;
+        match entry.attached.get() {
+            Some(upstream) => Some(upstream.destination.clone()),
+            None => Destination::new(&entry.url, self.rules.load().trust).ok(),
         }
     }
 
@@ -266,6 +276,7 @@ fn candidate(entry: &Stranger, model: &ModelName, now: Instant) -> Candidate {
         others: room.map_or(0, |room| room.queue_depth as usize),
         concurrency: limit,
         service: service(entry, model).unwrap_or(UNMEASURED),
+        lends: true,
     }
 }
 

@@ -21,6 +21,9 @@ const COALESCED_BYTES_MAX: usize = 64 * 1024;
 /// After the end of the events the connection should end too; if it takes longer it is closed.
 const TRAILER_PATIENCE: Duration = Duration::from_millis(100);
 
+/// The end of a stream that we end ourselves.
+const DONE: &[u8] = b"data: [DONE]\n\n";
+
 /// How long a stream may take.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -38,8 +41,8 @@ pub async fn relay(
     books: &Books<'_>,
     limits: Limits,
 ) -> Ended {
-    let OpenStream { mut connection, mut splitter, first } = *open;
-    let mut meter = Meter::new(books.watch());
+    let OpenStream { mut connection, mut splitter, first, tally } = *open;
+    let mut meter = Meter::with_tally(books.watch(), tally);
     let mut run = first;
     let end = loop {
         let passed = meter.pass(run);
@@ -47,17 +50,25 @@ pub async fn relay(
             break Ok((passed.forward, end));
         }
         if !passed.forward.is_empty() && down.send(passed.forward).await.is_err() {
-            return Ended::Left;
+            return left(down, &meter, books).await;
         }
         run = match next_run(down, &mut connection, &mut splitter, limits).await {
             Ok(run) => run,
-            Err(Stop::Left) => return Ended::Left,
+            Err(Stop::Left) => return left(down, &meter, books).await,
             Err(Stop::Lost(reason)) => break Err(reason),
         };
     };
     let finished = match end {
         // Boxed: what happens once at the end should not take room in every stream that flows.
         Ok((before, End::Done(done))) => Box::pin(complete(down, &meter, books, before, done)).await,
+        Ok((before, End::Enough)) => {
+            Box::pin(complete(down, &meter, books, before, Bytes::from_static(DONE))).await.map(|ended| {
+                match ended {
+                    Ended::Complete { usage } => Ended::Enough { usage },
+                    other => other,
+                }
+            })
+        }
         Ok((before, End::Error(message))) => Box::pin(lost(down, before, message)).await,
         Err(reason) => Box::pin(lost(down, Bytes::new(), reason)).await,
     };
@@ -67,8 +78,14 @@ pub async fn relay(
             ended
         }
         Ok(ended) => ended,
-        Err(Gone) => Ended::Left,
+        Err(Gone) => left(down, &meter, books).await,
     }
+}
+
+/// The requester is gone, and the upstream's work ends with it: what was made is owed for.
+async fn left(down: &Downstream, meter: &Meter, books: &Books<'_>) -> Ended {
+    Box::pin(books.left(meter, &down.tally())).await;
+    Ended::Left
 }
 
 enum Stop {
@@ -138,7 +155,7 @@ async fn complete(
     if !before.is_empty() {
         down.send(before).await?;
     }
-    let comment = books.close_stream(meter).await;
+    let comment = books.close_stream(meter, &down.tally()).await;
     let tail = comment.map_or(done.clone(), |comment| [&comment[..], &done[..]].concat().into());
     down.send(tail).await?;
     down.finish_stream().await?;

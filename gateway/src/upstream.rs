@@ -281,6 +281,7 @@ impl Upstream {
             others: inventory.capacity.map_or(0, |capacity| capacity.others),
             concurrency: inventory.capacity.map_or(limit, |capacity| capacity.concurrency),
             service: service.unwrap_or(UNMEASURED),
+            lends: health.observed.lends(now),
         }
     }
 
@@ -316,6 +317,11 @@ impl Upstream {
     /// It said that it does not have a model, whatever it lists.
     pub fn lacks(&self, model: &ModelName, now: Instant) {
         self.health.lock().observed.lacks(model, now);
+    }
+
+    /// It lends us no more for now: others are asked before it.
+    pub fn lends_nothing(&self, now: Instant) {
+        self.health.lock().observed.lends_nothing(now);
     }
 
     /// It said that it is busy for so long, while so many of ours were in it.

@@ -4,6 +4,7 @@
 use crate::upstream::Upstream;
 use arc_swap::ArcSwap;
 use config::Target as Group;
+use protocol::NodeId;
 use std::sync::Arc;
 
 /// All of them.
@@ -22,6 +23,11 @@ impl Upstreams {
 
     pub fn local(&self) -> &Arc<Upstream> {
         &self.local
+    }
+
+    /// Whether the owner listed it.
+    pub fn is_friend(&self, node: NodeId) -> bool {
+        self.all.load().iter().any(|upstream| upstream.node() == Some(node))
     }
 
     pub fn all(&self) -> Arc<Vec<Arc<Upstream>>> {

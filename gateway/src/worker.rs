@@ -5,7 +5,7 @@ use crate::{
     admit,
     attempt::{self, Ask, Timeouts},
     books::{Books, Serving},
-    clock,
+    credit::{self, Admitted},
     downstream::{Downstream, Gone},
     exchange::{Ended, Exchange, Role},
     failure::{Attempted, Failure},
@@ -19,7 +19,7 @@ use crate::{
 };
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
-use protocol::{ModelName, Requester, carriers};
+use protocol::ModelName;
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 use upstream_ollama::{Changes, RequestView};
@@ -72,7 +72,6 @@ struct Request {
     path: &'static str,
     view: RequestView,
     body: Bytes,
-    requester: Requester,
     forwarded: Vec<(HeaderName, HeaderValue)>,
 }
 
@@ -90,9 +89,14 @@ pub async fn serve(node: &Node, down: &mut Downstream, path: &'static str) -> Re
         Ok(request) => request,
         Err(failure) => return down.fail(&failure).await,
     };
+    let admitted = match admit(node, down, &request).await {
+        Ok(admitted) => admitted,
+        Err(failure) => return down.fail(&failure).await,
+    };
+    down.keep_tally();
     let mut exchange =
         Exchange::begin(node, Role::Worker, &request.view.model, request.view.stream, &down.request_id);
-    let ended = run(node, down, request, body, &mut exchange).await.unwrap_or(Ended::Left);
+    let ended = run(node, down, request, body, admitted, &mut exchange).await.unwrap_or(Ended::Left);
     exchange.finish(&ended);
     if ended == Ended::Left { Err(Gone) } else { Ok(()) }
 }
@@ -102,6 +106,7 @@ async fn run(
     down: &mut Downstream,
     request: Request,
     body: admit::Body,
+    admitted: Admitted,
     exchange: &mut Exchange<'_>,
 ) -> Result<Ended, Gone> {
     // Kept until the answer is over, whichever way that happens.
@@ -110,24 +115,26 @@ async fn run(
         down.fail(&failure).await?;
         return Ok(Ended::failed(&failure));
     };
-    let started_at = clock::now();
     let max_time = node.config().worker.max_time;
     let deadline = Instant::now() + max_time;
+    let model = request.view.model.clone();
+    let serving = serving(node, &request, admitted);
     let outcome = {
-        let ask = ask(node, &request, max_time);
+        let ask = ask(node, &request, serving.output_max(), max_time);
         let local = &node.upstreams.local().destination;
         // Boxed, so that its room is given back before the answer flows.
         let work = Box::pin(attempt::attempt(&node.connections, local, &ask));
-        down.attend(request.view.stream, work).await?
+        match down.attend(request.view.stream, work).await {
+            Ok(outcome) => outcome,
+            Err(Gone) => {
+                if !request.view.stream {
+                    Box::pin(serving.left_waiting()).await;
+                }
+                return Err(Gone);
+            }
+        }
     };
-    let model = request.view.model.clone();
-    let books = Books::Serving(Serving {
-        node,
-        requester: request.requester,
-        model: model.clone(),
-        started_at,
-        usage_was_asked: request.view.include_usage,
-    });
+    let books = Books::Serving(serving);
     drop(request);
     drop(body);
     exchange.answered("local", 1);
@@ -169,12 +176,6 @@ async fn answer(
 
 async fn read(node: &Node, down: &Downstream, path: &'static str, body: Bytes) -> Result<Request, Failure> {
     let view = RequestView::read(&body)?;
-    let requester = match down.header(carriers::REQUESTER_HEADER) {
-        None => Requester::Anonymous,
-        Some(text) => text.parse().map_err(|_| {
-            Failure::invalid_value(carriers::REQUESTER_HEADER, "x-lobstah-requester is not a node's key")
-        })?,
-    };
     let local = node.upstreams.local();
     if local.serves(&view.model) != Some(true) {
         node.prober.if_older(local, Duration::from_secs(1)).await;
@@ -185,7 +186,29 @@ async fn read(node: &Node, down: &Downstream, path: &'static str, body: Bytes) -
     if !offered.unwrap_or(unheard) {
         return Err(Failure::ModelNotFound { model: view.model, near: Vec::new() });
     }
-    Ok(Request { path, view, body, requester, forwarded: forwarded(down) })
+    Ok(Request { path, view, body, forwarded: forwarded(down) })
+}
+
+/// Whether the requester may spend what this can cost; it is reserved then.
+async fn admit(node: &Node, down: &Downstream, request: &Request) -> Result<Admitted, Failure> {
+    let asked = credit::Asked {
+        view: &request.view,
+        body: &request.body,
+        makes_text: request.path != "/v1/embeddings",
+        digest: digest(node, &request.view.model),
+    };
+    credit::admit(node, down, &asked).await
+}
+
+fn digest(node: &Node, model: &ModelName) -> Option<String> {
+    node.upstreams.local().with_model(model, |model| model.digest.clone()).flatten()
+}
+
+fn serving<'a>(node: &'a Node, request: &Request, admitted: Admitted) -> Serving<'a> {
+    let view = &request.view;
+    let digest = digest(node, &view.model).as_deref().and_then(credit::digest_bytes);
+    let prompt_bytes = request.body.len() as u64;
+    Serving::new(node, admitted, view.model.clone(), digest, prompt_bytes, view.include_usage)
 }
 
 /// A place in the engine, now or after a wait; `None` if too many wait already.
@@ -202,12 +225,13 @@ async fn place(node: &Node, down: &mut Downstream, streamed: bool) -> Result<Opt
     down.attend(streamed, ticket.slot()).await
 }
 
-fn ask<'r>(node: &Node, request: &'r Request, max_time: Duration) -> Ask<'r> {
+fn ask<'r>(node: &Node, request: &'r Request, output_max: Option<u64>, max_time: Duration) -> Ask<'r> {
     let knows_developer =
         node.upstreams.local().with_model(&request.view.model, |model| model.knows_developer);
     let changes = Changes {
         ask_usage: true,
         max_tokens_name: true,
+        max_tokens_cap: output_max,
         developer_as_system: !knows_developer.unwrap_or(false),
         ..Changes::default()
     };
@@ -215,6 +239,7 @@ fn ask<'r>(node: &Node, request: &'r Request, max_time: Duration) -> Ask<'r> {
         path: request.path,
         body: request.view.apply(&request.body, &changes),
         requester: None,
+        order: None,
         authorization: None,
         forwarded: &request.forwarded,
         streamed: request.view.stream,
@@ -233,6 +258,8 @@ fn engine_failure(node: &Node, reason: Reason, model: &ModelName) -> Failure {
         Reason::Busy(retry_after) => Failure::Busy { retry_after },
         // It was listed a moment ago: the gateway asks elsewhere, and not here again for a while.
         Reason::Status(404, _) => Failure::ModelNotFound { model: model.clone(), near: Vec::new() },
-        Reason::Status(..) | Reason::Broken(_) => Failure::AllUpstreamsFailed { attempts },
+        Reason::Status(..) | Reason::NoCredit { .. } | Reason::Broken(_) => {
+            Failure::AllUpstreamsFailed { attempts }
+        }
     }
 }

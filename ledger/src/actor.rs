@@ -46,6 +46,11 @@ impl<J: Send + 'static> Actor<J> {
     pub(crate) async fn send(&self, job: J) -> Result<(), Closed> {
         self.queue.send(Some(job)).await.map_err(|_| Closed)
     }
+
+    /// Hands over a job if there is room; nothing is done where there is none.
+    pub(crate) fn offer(&self, job: J) {
+        let _ = self.queue.try_send(Some(job));
+    }
 }
 
 impl<J> Actor<J> {

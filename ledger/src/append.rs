@@ -1,21 +1,30 @@
 //! One transaction that appends: SQL only, no thread, no clock.
 //!
-//! It begins by reading the head of the chain, since another process may have appended meanwhile,
-//! and ends by adding to the accounts what its entries changed.
+//! It begins by reading the heads of both chains, since another process may have appended meanwhile,
+//! and ends by writing the sums that its rows changed.
+
+pub(crate) mod sums;
 
 use crate::{
     balance::{Account, Balances},
     column::{integer, key_of, natural},
-    entry::{Origin, Posted},
+    entry::Posted,
+    head::Heads,
+    instance::Keeper,
+    journal::{self, Step},
+    party::Party,
+    post::{Item, PostError},
+    standing::{Drawn, Pool, Standing},
+    unwritten::Unwritten,
 };
-use protocol::{NodeId, Receipt, Timestamp, Verified, limits::STATEMENT_BYTES_MAX, receipt::Nonce};
+use protocol::{NodeId, Receipt};
 use rusqlite::{
     CachedStatement, Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior, params,
 };
 use sha2::{Digest, Sha256};
-use std::sync::Arc;
+use sums::Sums;
 
-/// What the first entry is chained to.
+/// What the first row of a chain is chained to.
 pub(crate) const GENESIS: [u8; 32] = [0; 32];
 
 const HEAD: &str = "SELECT seq, chain FROM entry ORDER BY seq DESC LIMIT 1";
@@ -36,78 +45,36 @@ const ADD_TO_TOTALS: &str = "INSERT INTO totals (one, earned, spent, receipts) V
     spent = iif(spent > 9223372036854775807 - excluded.spent, 9223372036854775807, spent + excluded.spent), \
     receipts = receipts + excluded.receipts";
 
-/// Why a receipt was not kept. Nothing of it is in the ledger.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum PostError {
-    /// The worker has signed another receipt with this nonce, and that one is kept.
-    #[error("worker {} used the nonce {nonce:?} before, for the receipt at entry {seq}: refused", worker.short())]
-    NonceReused {
-        /// Who signed both.
-        worker: NodeId,
-        /// What both carry.
-        nonce: Nonce,
-        /// Where the other one is.
-        seq: u64,
-    },
-    /// It could not be read back: a longer statement is refused by everyone.
-    #[error("the receipt is {bytes} bytes long and at most {STATEMENT_BYTES_MAX} are kept")]
-    TooLong {
-        /// Its length as canonical JSON.
-        bytes: usize,
-    },
-    /// There is no room on the disk.
-    #[error("the disk of the ledger is full, nothing was kept: free some space and post again")]
-    DiskFull(#[source] Arc<rusqlite::Error>),
-    /// Another process kept the ledger locked for longer than the busy timeout.
-    #[error("another process keeps the ledger locked, nothing was kept: post again")]
-    Locked(#[source] Arc<rusqlite::Error>),
-    /// Anything else that SQLite says.
-    #[error("the ledger cannot be written, nothing was kept: `lobstah receipts audit` says if it is damaged")]
-    Store(#[source] Arc<rusqlite::Error>),
-    /// The ledger was closed before the receipt's turn.
-    #[error("the ledger is closed")]
-    Closed,
+/// The last row of a chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Head {
+    pub(crate) seq: u64,
+    pub(crate) chain: [u8; 32],
 }
 
-impl From<rusqlite::Error> for PostError {
-    fn from(error: rusqlite::Error) -> Self {
-        let code = error.sqlite_error_code();
-        let error = Arc::new(error);
-        match code {
-            Some(ErrorCode::DiskFull) => Self::DiskFull(error),
-            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Locked(error),
-            _ => Self::Store(error),
-        }
+impl Head {
+    fn read(conn: &Connection, sql: &str) -> rusqlite::Result<Self> {
+        let head = conn
+            .prepare_cached(sql)?
+            .query_row([], |row| Ok(Self { seq: natural(row, 0)?, chain: row.get(1)? }));
+        Ok(head.optional()?.unwrap_or(Self { seq: 0, chain: GENESIS }))
     }
 }
 
-/// What became of one receipt of a transaction; true only once that is committed.
-pub(crate) type Outcome = Result<Posted, PostError>;
-
-/// A receipt on its way into the ledger. Made by the poster, so that the writer's thread is spared.
-pub(crate) struct Item {
-    receipt: Verified<Receipt>,
-    json: String,
-    origin: Origin,
-    posted_at: Timestamp,
-    credits: u64,
+/// Where the chains end.
+pub(crate) fn heads(conn: &Connection) -> rusqlite::Result<Heads> {
+    Ok(Heads { entries: Head::read(conn, HEAD)?, journal: Head::read(conn, journal::HEAD)? })
 }
 
-impl Item {
-    /// It counts for its tokens, and for no more than `credits_max`.
-    pub(crate) fn new(
-        receipt: Verified<Receipt>,
-        credits_max: u64,
-        origin: Origin,
-        now: Timestamp,
-    ) -> Result<Self, PostError> {
-        let json = receipt.to_json();
-        if json.len() > STATEMENT_BYTES_MAX {
-            return Err(PostError::TooLong { bytes: json.len() });
-        }
-        let credits = receipt.usage.total().min(credits_max);
-        Ok(Self { receipt, json, origin, posted_at: now, credits })
-    }
+/// What a transaction has written.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Committed {
+    /// Receipts that were new.
+    pub(crate) receipts: u64,
+    /// Rows of either chain.
+    pub(crate) rows: u64,
+    /// Where the chains end now.
+    pub(crate) heads: Heads,
 }
 
 /// A transaction that is open. Dropped without [`Append::commit`] it leaves nothing behind.
@@ -116,57 +83,100 @@ pub(crate) struct Append<'c> {
     insert: CachedStatement<'c>,
     tx: Transaction<'c>,
     conn: &'c Connection,
-    seq: u64,
-    chain: [u8; 32],
+    keeper: &'c mut Keeper,
+    entries: Head,
+    journal: Head,
+    rows: u64,
     changes: Balances,
+    sums: Sums,
 }
 
 impl<'c> Append<'c> {
-    /// Takes the write lock and reads the head of the chain.
-    pub(crate) fn begin(conn: &'c Connection) -> rusqlite::Result<Self> {
+    /// Takes the write lock and reads the heads of the chains.
+    pub(crate) fn begin(conn: &'c Connection, keeper: &'c mut Keeper) -> rusqlite::Result<Self> {
         let tx = Transaction::new_unchecked(conn, TransactionBehavior::Immediate)?;
-        let head =
-            conn.prepare_cached(HEAD)?.query_row([], |row| Ok((natural(row, 0)?, row.get(1)?))).optional()?;
-        let (seq, chain) = head.unwrap_or((0, GENESIS));
+        let Heads { entries, journal } = heads(conn)?;
         let insert = conn.prepare_cached(INSERT)?;
-        Ok(Self { insert, tx, conn, seq, chain, changes: Balances::default() })
+        let (changes, sums) = (Balances::default(), Sums::default());
+        Ok(Self { insert, tx, conn, keeper, entries, journal, rows: 0, changes, sums })
+    }
+
+    pub(crate) fn conn(&self) -> &'c Connection {
+        self.conn
+    }
+
+    pub(crate) fn keeper(&mut self) -> &mut Keeper {
+        self.keeper
+    }
+
+    /// Whose ledger it is.
+    pub(crate) fn me(&self) -> NodeId {
+        self.keeper.me()
+    }
+
+    /// A party's standing, after what this transaction did so far.
+    pub(crate) fn standing(&mut self, who: Party) -> rusqlite::Result<Standing> {
+        self.sums.standing(self.conn, who)
+    }
+
+    /// What was drawn from a pool on a day, the same way.
+    pub(crate) fn drawn(&mut self, pool: Pool, day: u64) -> rusqlite::Result<Drawn> {
+        self.sums.drawn(self.conn, pool, day)
+    }
+
+    /// Appends a row to the journal, and adds it to the sums: the only way to change them. Gives its
+    /// place.
+    pub(crate) fn record(&mut self, step: &Step<'_>) -> rusqlite::Result<u64> {
+        self.sums.prepare(self.conn, step)?;
+        let (numbers, who) = (step.numbers(), step.who.to_bytes());
+        let chain = journal::link(&self.journal.chain, numbers, &who, step.signed.as_bytes());
+        let seq = self.journal.seq + 1;
+        journal::insert(self.conn, seq, &chain, step)?;
+        self.journal = Head { seq, chain };
+        self.rows += 1;
+        self.sums.apply(step);
+        Ok(seq)
     }
 
     /// Appends one receipt. The outer error ends the whole transaction, the inner one concerns this
-    /// receipt alone.
-    pub(crate) fn append(&mut self, item: &Item) -> rusqlite::Result<Outcome> {
+    /// receipt alone, and is found out before anything was written for it.
+    pub(crate) fn post(&mut self, item: &Item) -> rusqlite::Result<Result<Posted, PostError>> {
         let ours =
             Ours { origin: item.origin.code(), posted_at: item.posted_at.as_millis(), credits: item.credits };
-        let chain = link(&self.chain, ours, item.json.as_bytes());
+        let chain = link(&self.entries.chain, ours, item.json.as_bytes());
         match self.insert(item, &chain) {
             Ok(0) => Ok(self.find(item)?),
             Ok(_) => {
-                self.seq += 1;
-                self.chain = chain;
+                self.entries = Head { seq: self.entries.seq + 1, chain };
+                self.rows += 1;
                 self.changes.add(item.receipt.worker, item.receipt.requester, item.credits);
-                Ok(Ok(Posted::New { seq: self.seq }))
+                Ok(Ok(Posted::New { seq: self.entries.seq }))
             }
-            // Found out before anything was written, so the others are not concerned.
-            Err(error) if is_of_one_row(&error) && !self.conn.is_autocommit() => Ok(Err(error.into())),
+            Err(error) if is_of_one_row(&error) && !self.conn.is_autocommit() => {
+                Ok(Err(Unwritten::from(error).into()))
+            }
             Err(error) => Err(error),
         }
     }
 
-    /// Makes everything durable. Gives the number of receipts that were new.
-    pub(crate) fn commit(self) -> rusqlite::Result<u64> {
-        let Self { insert, tx, conn, changes, .. } = self;
+    /// Keeps all of it; durable or not as the connection is set.
+    pub(crate) fn commit(self) -> rusqlite::Result<Committed> {
+        let Self { insert, tx, conn, keeper, entries, journal, rows, changes, sums } = self;
         drop(insert);
-        if changes.totals.receipts > 0 {
+        let receipts = changes.totals.receipts;
+        if receipts > 0 {
             add_to_accounts(conn, &changes)?;
         }
+        sums.store(conn)?;
         tx.commit()?;
-        Ok(changes.totals.receipts)
+        keeper.committed();
+        Ok(Committed { receipts, rows, heads: Heads { entries, journal } })
     }
 
     fn insert(&mut self, item: &Item, chain: &[u8; 32]) -> rusqlite::Result<usize> {
-        let receipt = &*item.receipt;
+        let receipt: &Receipt = &item.receipt;
         self.insert.execute(params![
-            integer(self.seq + 1),
+            integer(self.entries.seq + 1),
             chain,
             receipt.worker.as_bytes(),
             key_of(&receipt.requester),
@@ -185,7 +195,7 @@ impl<'c> Append<'c> {
     }
 
     /// The entry that has the same worker and nonce.
-    fn find(&self, item: &Item) -> rusqlite::Result<Outcome> {
+    fn find(&self, item: &Item) -> rusqlite::Result<Result<Posted, PostError>> {
         let Receipt { worker, nonce, .. } = *item.receipt;
         let mut find = self.conn.prepare_cached(FIND)?;
         let found = find.query_row(params![worker.as_bytes(), nonce.0, item.json], |row| {
@@ -195,7 +205,7 @@ impl<'c> Append<'c> {
             Ok((seq, true)) => Ok(Posted::Already { seq }),
             Ok((seq, false)) => Err(PostError::NonceReused { worker, nonce, seq }),
             // The index names an entry that is gone: the damage is this receipt's alone.
-            Err(error @ rusqlite::Error::QueryReturnedNoRows) => Err(error.into()),
+            Err(error @ rusqlite::Error::QueryReturnedNoRows) => Err(Unwritten::from(error).into()),
             Err(error) => return Err(error),
         })
     }
@@ -237,7 +247,8 @@ fn add_to_accounts(conn: &Connection, changes: &Balances) -> rusqlite::Result<()
     Ok(())
 }
 
-fn is_of_one_row(error: &rusqlite::Error) -> bool {
+/// Whether it is about one row's values, so that others need not be concerned.
+pub(crate) fn is_of_one_row(error: &rusqlite::Error) -> bool {
     matches!(
         error.sqlite_error_code(),
         Some(ErrorCode::ConstraintViolation | ErrorCode::TooBig | ErrorCode::TypeMismatch)

@@ -1,21 +1,31 @@
-//! Replays everything and compares: each signature, the chain, the columns, the accounts.
+//! Replays everything and compares: each signature, both chains, the columns, the sums.
 //!
 //! Works on a damaged ledger as far as SQLite can open it, and beside a running node. Memory grows
-//! with the number of keys, not of receipts. What it cannot find: that the newest entries are gone
-//! *and* the accounts were set back to match; compare [`AuditReport::head`] with an older report.
+//! with the number of keys, not of receipts. What it cannot find: that the newest rows are gone *and*
+//! the sums were set back to match *and* the note beside the ledger (`<ledger>-head`) with them; compare
+//! [`AuditReport::head`] and [`AuditReport::journal_head`] with an older report.
 
+mod chain;
+mod credit;
 mod finding;
+mod heads;
+mod journal;
 mod replay;
+mod statement;
+mod words;
 
 pub use finding::Finding;
 
 use crate::{
     balance::{Account, Balances, Totals},
     column::key_from,
-    connection::OpenError,
-    limits::FINDINGS_LISTED_MAX,
-    query::{Reader, account},
+    connection::{self, OpenError},
+    head,
+    limits::{FINDINGS_LISTED_MAX, SCAN_ROWS_MAX},
+    query::account,
 };
+use credit::KeptCredit;
+use journal::JournalReplay;
 use protocol::Requester;
 use replay::Replay;
 use rusqlite::{Connection, Row};
@@ -32,6 +42,10 @@ pub struct AuditReport {
     /// The chain's value there, as hex. Whoever notes it down can tell later whether any entry up to
     /// there was changed since.
     pub head: String,
+    /// Rows of the journal that were read and checked.
+    pub rows: u64,
+    /// The journal's chain at its last row, in the same way.
+    pub journal_head: String,
     /// The first entry that does not follow from the one before it.
     pub first_broken: Option<i64>,
     /// How many things are wrong.
@@ -54,18 +68,48 @@ impl AuditReport {
     }
 }
 
-/// Audits the ledger at `path`. `progress` is called now and then with the entries that are done
-/// and those that there are.
+/// Audits the ledger at `path`. `progress` is called now and then with the rows (entries, then those of
+/// the journal) that are done and those that there are.
 pub fn audit(path: &Path, progress: impl FnMut(u64, u64)) -> Result<AuditReport, OpenError> {
-    let reader = Reader::open(path)?;
-    let conn = &reader.conn;
+    // Before the ledger, which goes on growing.
+    let noted = (head::noted(path), head::noted_as_lost(path));
+    let conn = &connection::open_to_audit(path)?;
     let mut report = AuditReport::default();
     check_file(conn, &mut report);
     let kept = Kept::read(conn, &mut report);
-    let replayed = Replay::new(&mut report, progress).run(conn, kept.last);
+    let journal = kept.credit.as_ref().map_or(0, |credit| credit.last);
+    let total = kept.last.unsigned_abs() + journal.unsigned_abs();
+    let mut progress = Progress { tell: progress, done: 0, total };
+    let replayed = Replay::new(&mut report, &mut progress).run(conn, kept.last);
     compare(&kept, &replayed, &mut report);
     check_nonces(conn, &mut report);
+    if let Some(credit) = &kept.credit {
+        let replayed = JournalReplay::new(conn, &mut report, &mut progress).run(credit.last);
+        credit.compare(&replayed, &mut report);
+        heads::check(conn, noted, &mut report);
+    }
+    progress.end();
     Ok(report)
+}
+
+/// Who is told how far the audit is.
+struct Progress<P> {
+    tell: P,
+    done: u64,
+    total: u64,
+}
+
+impl<P: FnMut(u64, u64)> Progress<P> {
+    fn step(&mut self) {
+        self.done += 1;
+        if self.done.is_multiple_of(SCAN_ROWS_MAX as u64) {
+            (self.tell)(self.done, self.total);
+        }
+    }
+
+    fn end(&mut self) {
+        (self.tell)(self.done, self.total);
+    }
 }
 
 /// What SQLite itself finds: pages, rows and indexes that contradict each other.
@@ -86,10 +130,12 @@ fn check_file(conn: &Connection, report: &mut AuditReport) {
     }
 }
 
-/// What the ledger says of its entries, read at one moment: posts may go on.
+/// What the ledger says of its rows, read at one moment: work may go on.
 struct Kept {
     balances: Option<Balances>,
     last: i64,
+    /// `None` of a ledger from before there was a journal.
+    credit: Option<KeptCredit>,
 }
 
 impl Kept {
@@ -97,10 +143,11 @@ impl Kept {
         let tx = conn.unchecked_transaction();
         let last = conn.query_row("SELECT max(seq) FROM entry", [], |row| row.get::<_, Option<i64>>(0));
         let balances = kept_balances(conn, report);
+        let credit = KeptCredit::read(conn, report);
         drop(tx);
         let balances = balances.map_err(|error| report.add(Finding::accounts_unreadable(error))).ok();
         // Not readable: then up to wherever the scan gets.
-        Self { balances, last: last.map_or(i64::MAX, Option::unwrap_or_default) }
+        Self { balances, last: last.map_or(i64::MAX, Option::unwrap_or_default), credit }
     }
 }
 

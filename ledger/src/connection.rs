@@ -1,9 +1,10 @@
 //! Opening the file: who may read it, how SQLite is set up, and what each refusal means.
 
 use crate::{
-    limits::{BUSY_TIMEOUT, WAL_BYTES_KEPT, WRITER_CACHE_KIB},
+    limits::{BUSY_TIMEOUT, STATEMENTS_KEPT, WAL_BYTES_KEPT, WRITER_CACHE_KIB},
     schema::{self, MIGRATIONS, SchemaError},
 };
+use protocol::NodeId;
 use rusqlite::{Connection, ErrorCode, MAIN_DB, OpenFlags, ffi};
 use std::{
     fs, io,
@@ -50,6 +51,12 @@ pub enum OpenError {
         found: i64,
         /// The newest version that this program knows.
         known: i64,
+    },
+    /// An earlier version of this program has written it, and reading does not change it.
+    #[error("the ledger {} is of an earlier version: `lobstah balance` brings it up to date", path.display())]
+    Older {
+        /// The file.
+        path: PathBuf,
     },
     /// The system denies access.
     #[error("no permission to use the ledger {0}: make it and its folder yours, `chown $USER {0}`", path.display())]
@@ -109,8 +116,8 @@ impl OpenError {
     }
 }
 
-/// Opens the ledger for writing; makes it, for our eyes only, if it is not there.
-pub(crate) fn open_writing(path: &Path) -> Result<Connection, OpenError> {
+/// Opens the ledger of the node `me` for writing; makes it, for our eyes only, if it is not there.
+pub(crate) fn open_writing(path: &Path, me: &NodeId) -> Result<Connection, OpenError> {
     create_private(path).map_err(|source| OpenError::Create { path: path.to_owned(), source })?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let sqlite = |source| OpenError::new(path, source);
@@ -126,20 +133,33 @@ pub(crate) fn open_writing(path: &Path) -> Result<Connection, OpenError> {
         return Err(OpenError::NoWriteAheadLog { path: path.to_owned() });
     }
     set_up_writing(&conn).map_err(sqlite)?;
-    schema::migrate(&mut conn, MIGRATIONS).map_err(|e| OpenError::of_schema(path, e))?;
+    schema::migrate(&mut conn, MIGRATIONS, me).map_err(|e| OpenError::of_schema(path, e))?;
     Ok(conn)
 }
 
 /// Opens an existing ledger for reading. It never blocks a writer, and no writer blocks it.
 pub(crate) fn open_reading(path: &Path) -> Result<Connection, OpenError> {
+    match open_of_any_version(path)? {
+        (conn, version) if version == MIGRATIONS.len() => Ok(conn),
+        _ => Err(OpenError::Older { path: path.to_owned() }),
+    }
+}
+
+/// The same for an audit, which takes an older one as it is.
+pub(crate) fn open_to_audit(path: &Path) -> Result<Connection, OpenError> {
+    open_of_any_version(path).map(|(conn, _)| conn)
+}
+
+fn open_of_any_version(path: &Path) -> Result<(Connection, usize), OpenError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let sqlite = |source| OpenError::new(path, source);
     let conn = Connection::open_with_flags(path, flags).map_err(sqlite)?;
     conn.busy_timeout(BUSY_TIMEOUT).map_err(sqlite)?;
+    conn.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
     match schema::version(&conn, MIGRATIONS).map_err(|e| OpenError::of_schema(path, e))? {
         // A process died between making the file and its tables.
         0 => Err(OpenError::Missing { path: path.to_owned() }),
-        _ => Ok(conn),
+        version => Ok((conn, version)),
     }
 }
 
@@ -188,6 +208,7 @@ fn set_up_writing(conn: &Connection) -> rusqlite::Result<()> {
     // FULL: a commit that was reported survives a power cut, not only a crash.
     conn.pragma_update(None, "synchronous", "full")?;
     conn.pragma_update(None, "foreign_keys", true)?;
+    conn.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
     conn.pragma_update(None, "cache_size", -i64::from(WRITER_CACHE_KIB))?;
     conn.pragma_update(None, "journal_size_limit", WAL_BYTES_KEPT as i64)?;
     // The writer checkpoints by itself, after it has answered those who wait for the commit.
@@ -207,7 +228,7 @@ mod tests {
     #[test]
     fn a_commit_is_flushed_before_it_is_reported() {
         let folder = tempfile::tempdir().unwrap();
-        let conn = open_writing(&folder.path().join("ledger.db")).unwrap();
+        let conn = open_writing(&folder.path().join("ledger.db"), &NodeId::from_bytes([1; 32])).unwrap();
         let number = |name| conn.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).unwrap();
         let mode: String = conn.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
         assert_eq!(mode, "wal");

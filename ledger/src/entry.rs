@@ -83,4 +83,32 @@ pub struct Entry {
     pub origin: Origin,
     /// When it was posted, by our clock.
     pub posted_at: Timestamp,
+    /// How far it is agreed on.
+    pub state: State,
+}
+
+/// How far both sides of a receipt agree on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// No order stands behind it, so its worker alone has signed.
+    V1,
+    /// Its order is here, its acknowledgement is not.
+    Claimed,
+    /// Order, receipt and ok; or its worker asks for nothing any more.
+    Settled,
+    /// The requester says no.
+    Disputed,
+}
+
+impl State {
+    /// As shown to people and in JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            State::V1 => "v1",
+            State::Claimed => "claimed",
+            State::Settled => "settled",
+            State::Disputed => "disputed",
+        }
+    }
 }

@@ -1,20 +1,32 @@
 //! What others hold: post and ask, from async code or from a plain thread.
 
+mod asking;
+mod owner;
+mod serving;
+
+pub use serving::Unordered;
+
 use crate::{
     actor::Actor,
-    append::{Item, Outcome, PostError},
+    append,
     balance::{Account, Totals},
     block_on::block_on,
     connection::{self, OpenError},
     entry::{Entry, Origin, Posted},
-    limits::{BATCH_RECEIPTS_MAX, QUEUE_JOBS_MAX, QUEUE_READS_MAX},
+    head::{self, HeadFile},
+    imported,
+    instance::Keeper,
+    limits::{BATCH_PARTS_MAX, QUEUE_JOBS_MAX, QUEUE_READS_MAX},
+    post::{Item, PostError},
     query::{QueryError, Reader},
+    unwritten::Unwritten,
+    work::{Asked, Outcome, Work},
     writer::{Counters, Job, Writer, Written},
 };
 use protocol::{NodeId, Receipt, Requester, Timestamp, Verified, receipt::Nonce};
 use std::{
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
 };
 use tokio::sync::oneshot;
 
@@ -22,31 +34,67 @@ type Question = Box<dyn FnOnce(&Reader) + Send>;
 
 /// The ledger of this node. A clone is the same ledger.
 ///
-/// Dropping the last clone closes it, which finishes what was queued.
+/// Dropping the last clone closes it, which finishes what was queued. What a future was asked to write
+/// may be written all the same if it is dropped.
 #[derive(Clone)]
 pub struct Ledger {
     open: Arc<Open>,
 }
 
-struct Open {
+pub(crate) struct Open {
     me: NodeId,
     path: PathBuf,
     // Closed in this order: SQLite removes the write-ahead log only if the last connection to go
     // is one that may write.
     reader: Actor<Question>,
     writer: Actor<Job>,
+    abandoned: Arc<Abandoned>,
     counters: Arc<Counters>,
+}
+
+impl Open {
+    /// Gives a reservation back that was dropped, when the writer gets to it.
+    pub(crate) fn abandon(&self, seq: u64, at: Timestamp) {
+        self.abandoned.push(seq, at);
+        // Where there is no room the writer is at work, and looks by itself.
+        self.writer.offer(Job::Look);
+    }
+}
+
+/// Reservations that were dropped, and when they were made. No more than there were reservations.
+#[derive(Default)]
+pub(crate) struct Abandoned(Mutex<Vec<(u64, Timestamp)>>);
+
+impl Abandoned {
+    fn push(&self, seq: u64, at: Timestamp) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push((seq, at));
+    }
+
+    pub(crate) fn all(&self) -> Vec<(u64, Timestamp)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The first `count` are given back.
+    pub(crate) fn forget(&self, count: usize) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).drain(..count);
+    }
 }
 
 impl Ledger {
     /// Opens the ledger of the node `me`, making or migrating it where needed.
     pub fn open(path: &Path, me: NodeId) -> Result<Self, OpenError> {
-        let conn = connection::open_writing(path)?;
+        let noted = head::noted(path);
+        let conn = connection::open_writing(path, &me)?;
+        // An older note than what is there is the rule; a newer one means that something was lost.
+        if let (Some(noted), Ok(found)) = (noted, append::heads(&conn)) {
+            head::keep_if_ahead(path, noted, found);
+        }
         let reader = Reader::open(path)?;
-        let counters = Arc::new(Counters::default());
-        let counted = counters.clone();
+        let (abandoned, counters) = (Arc::new(Abandoned::default()), Arc::new(Counters::default()));
+        let shared = (abandoned.clone(), counters.clone());
+        let (keeper, heads) = (Keeper::new(me, path), HeadFile::of(path));
         let writer = Actor::start("ledger-writer", QUEUE_JOBS_MAX, move |inbox| {
-            Writer::new(conn, inbox, counted).run();
+            Writer::new(conn, inbox, keeper, heads, shared).run();
         });
         let reader = Actor::start("ledger-reader", QUEUE_READS_MAX, move |mut inbox| {
             while let Some(question) = inbox.wait() {
@@ -56,7 +104,8 @@ impl Ledger {
         });
         let writer = writer.map_err(OpenError::Thread)?;
         let reader = reader.map_err(OpenError::Thread)?;
-        Ok(Self { open: Arc::new(Open { me, path: path.to_owned(), reader, writer, counters }) })
+        let path = path.to_owned();
+        Ok(Self { open: Arc::new(Open { me, path, reader, writer, abandoned, counters }) })
     }
 
     /// Whose ledger it is.
@@ -69,9 +118,10 @@ impl Ledger {
         &self.open.path
     }
 
-    /// Keeps a receipt; resolves when it is durable. The identical receipt again is no error.
+    /// Keeps a receipt that answers no order; resolves when it is durable. The identical receipt again
+    /// is no error.
     ///
-    /// If the future is dropped the receipt may be kept all the same.
+    /// One that was [`Origin::Received`] for a request of ours is a debt of what it counts for.
     pub async fn post(
         &self,
         receipt: Verified<Receipt>,
@@ -90,10 +140,7 @@ impl Ledger {
         origin: Origin,
         now: Timestamp,
     ) -> Result<Posted, PostError> {
-        let item = Box::new(Item::new(receipt, credits_max, origin, now)?);
-        let (reply, answer) = oneshot::channel();
-        self.send(Job::One { item, reply }).await?;
-        answer.await.unwrap_or(Err(PostError::Closed))
+        self.ask(Item::unordered(receipt, credits_max, origin, now)?).await
     }
 
     /// [`Ledger::post`] for a thread that may block.
@@ -113,38 +160,54 @@ impl Ledger {
         origin: Origin,
         now: Timestamp,
     ) -> Vec<Result<Posted, PostError>> {
-        let mut outcomes = Vec::with_capacity(receipts.len());
-        let mut receipts =
-            receipts.into_iter().map(|receipt| Item::new(receipt, u64::MAX, origin, now)).peekable();
-        while receipts.peek().is_some() {
-            let batch = receipts.by_ref().take(BATCH_RECEIPTS_MAX).collect();
-            outcomes.extend(block_on(self.post_batch(batch)));
-        }
-        outcomes
+        let items = receipts.into_iter().map(|receipt| Item::unordered(receipt, u64::MAX, origin, now));
+        block_on(self.ask_many(items.collect()))
     }
 
-    async fn post_batch(&self, batch: Vec<Result<Item, PostError>>) -> Vec<Outcome> {
-        let (reply, answer) = oneshot::channel();
-        let mut refused = Vec::new();
-        let mut items = Vec::with_capacity(batch.len());
-        for (place, item) in batch.into_iter().enumerate() {
-            match item {
-                Ok(item) => items.push(item),
-                Err(error) => refused.push((place, error)),
-            }
-        }
-        let posted = items.len();
-        let sent = self.send(Job::Many { items, reply }).await;
+    /// The same for lines of a file.
+    pub(crate) fn import_blocking(
+        &self,
+        lines: Vec<Result<imported::Line, PostError>>,
+    ) -> Vec<Result<Posted, PostError>> {
+        block_on(self.ask_many(lines))
+    }
+
+    /// Has one piece of work done.
+    async fn ask<W: Work>(&self, work: W) -> Outcome<W> {
+        let outcome = self.ask_all(vec![work]).await.pop();
+        outcome.unwrap_or_else(|| Err(Unwritten::Closed.into()))
+    }
+
+    /// Has pieces of work done in one transaction; at most [`BATCH_PARTS_MAX`]. One outcome for each, in
+    /// order.
+    async fn ask_all<W: Work>(&self, parts: Vec<W>) -> Vec<Outcome<W>> {
+        let count = parts.len();
+        let (asked, answer) = Asked::new(parts);
+        let sent = self.open.writer.send(Job::Errand(Box::new(asked))).await;
         let answered = if sent.is_ok() { answer.await.ok() } else { None };
-        let mut outcomes = answered.unwrap_or_else(|| vec![Err(PostError::Closed); posted]);
-        for (place, error) in refused {
-            outcomes.insert(place, Err(error));
-        }
-        outcomes
+        answered.unwrap_or_else(|| (0..count).map(|_| Err(Unwritten::Closed.into())).collect())
     }
 
-    async fn send(&self, job: Job) -> Result<(), PostError> {
-        self.open.writer.send(job).await.map_err(|_| PostError::Closed)
+    /// Has many pieces done in few transactions; those that were refused before keep their places.
+    async fn ask_many<W: Work>(&self, works: Vec<Result<W, W::Refused>>) -> Vec<Outcome<W>> {
+        let mut outcomes = Vec::with_capacity(works.len());
+        let mut works = works.into_iter().peekable();
+        while works.peek().is_some() {
+            let mut refused = Vec::new();
+            let mut parts = Vec::new();
+            for (place, work) in works.by_ref().take(BATCH_PARTS_MAX).enumerate() {
+                match work {
+                    Ok(work) => parts.push(work),
+                    Err(error) => refused.push((place, error)),
+                }
+            }
+            let mut batch = if parts.is_empty() { Vec::new() } else { self.ask_all(parts).await };
+            for (place, error) in refused {
+                batch.insert(place, Err(error));
+            }
+            outcomes.append(&mut batch);
+        }
+        outcomes
     }
 
     /// See [`Reader::totals`].
@@ -201,7 +264,7 @@ impl Ledger {
         self.open.counters.read()
     }
 
-    /// Takes no more posts, finishes what was queued and waits until it is on the disk. Every clone
+    /// Takes no more work, finishes what was queued and waits until it is on the disk. Every clone
     /// is closed by it; a second call does nothing.
     pub fn close(&self) {
         self.open.reader.close();
@@ -210,6 +273,6 @@ impl Ledger {
 
     #[cfg(test)]
     pub(crate) fn meddle(&self, meddle: impl FnOnce(&rusqlite::Connection) + Send + 'static) {
-        let _ = block_on(self.send(Job::Meddle(Box::new(meddle))));
+        let _ = block_on(self.open.writer.send(Job::Meddle(Box::new(meddle))));
     }
 }

@@ -1,7 +1,7 @@
-//! Receipts as JSON Lines: one `{"receipt":…,"signature":"…"}` a line, oldest first.
+//! Receipts as JSON Lines: one `{"receipt":…,"signature":"…","order"?:…,"ack"?:…}` a line, oldest first.
 //!
-//! This is what the first Lobstah kept as `ledger.jsonl`. A line may have further members, such as
-//! the order and its acknowledgement; they are ignored here.
+//! `order` and `ack` are the signed statements that go with the receipt (SPEC section 8); a line of the
+//! first Lobstah's `ledger.jsonl` has neither. Further members are ignored.
 
 mod export;
 mod import;
@@ -10,15 +10,18 @@ mod verify;
 
 pub use export::{ExportError, ExportReport, export};
 pub use import::{ImportError, ImportReport, import};
-pub use verify::{VerifyReport, verify};
+pub use verify::{Proves, Sum, VerifyReport, verify};
 
 use crate::limits::{LINE_BYTES_MAX, REASON_BYTES_MAX};
 use lines::Line;
-use protocol::{Receipt, Rejected, Signed, Verified};
+use protocol::{
+    Ack, Body, Order, Receipt, Rejected, Requester, Signed, Verified,
+    ack::{AckRefused, Claim},
+};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-/// A line that holds no good receipt.
+/// A line that holds no good receipt, or statements that do not belong together.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct BadLine {
     /// Its number in the file, from 1; blank lines count.
@@ -33,18 +36,43 @@ impl BadLine {
     }
 }
 
+/// What one line holds: every signature is good, and each statement names the one before it.
+struct Held {
+    receipt: Verified<Receipt>,
+    order: Option<Verified<Order>>,
+    ack: Option<Verified<Ack>>,
+}
+
+/// Why a line is bad.
+#[derive(Debug, thiserror::Error)]
+enum Bad {
+    #[error(transparent)]
+    Receipt(#[from] Rejected),
+    #[error("its order: {0}")]
+    Order(Rejected),
+    #[error("the order beside it is another than the receipt answers")]
+    AnotherOrder,
+    #[error("its acknowledgement: {0}")]
+    Ack(AckRefused),
+    #[error("an acknowledgement without its order proves nothing")]
+    AckAlone,
+}
+
 #[derive(Deserialize)]
 struct Members<'l> {
     #[serde(borrow)]
     receipt: &'l RawValue,
     #[serde(borrow)]
     signature: &'l RawValue,
+    #[serde(borrow, default)]
+    order: Option<&'l RawValue>,
+    #[serde(borrow, default)]
+    ack: Option<&'l RawValue>,
 }
 
-/// The receipt of one line, its signature checked.
-fn read_line(line: Line<'_>) -> Result<Verified<Receipt>, BadLine> {
+fn read_line(line: Line<'_>) -> Result<Held, BadLine> {
     match line {
-        Line::Text(number, text) => read_receipt(text).map_err(|reason| BadLine::new(number, reason)),
+        Line::Text(number, text) => read(text).map_err(|reason| BadLine::new(number, reason)),
         Line::TooLong(number) => {
             Err(BadLine::new(number, format_args!("malformed: longer than {LINE_BYTES_MAX} bytes")))
         }
@@ -52,15 +80,33 @@ fn read_line(line: Line<'_>) -> Result<Verified<Receipt>, BadLine> {
 }
 
 /// Only what was signed is looked at strictly, and only it counts for the length.
-fn read_receipt(text: &[u8]) -> Result<Verified<Receipt>, Rejected> {
+fn read(text: &[u8]) -> Result<Held, Bad> {
     let malformed = |what: String| Rejected::Malformed(what);
     if !text.starts_with(b"{") {
-        return Err(malformed("not a JSON object".into()));
+        return Err(malformed("not a JSON object".into()).into());
     }
     let members: Members<'_> = serde_json::from_slice(text).map_err(|e| malformed(e.to_string()))?;
     let statement =
         format!(r#"{{"receipt":{},"signature":{}}}"#, members.receipt.get(), members.signature.get());
-    Signed::<Receipt>::parse(statement.as_bytes())?.verify()
+    let receipt = Signed::<Receipt>::parse(statement.as_bytes())?.verify()?;
+    let Some(order) = members.order else {
+        let ack = members.ack.is_none();
+        return if ack { Ok(Held { receipt, order: None, ack: None }) } else { Err(Bad::AckAlone) };
+    };
+    let order = verified::<Order>(order).map_err(Bad::Order)?;
+    let claim = Claim::of(&order, &receipt)
+        .filter(|claim| receipt.requester == Requester::Node(claim.requester))
+        .ok_or(Bad::AnotherOrder)?;
+    let ack = members.ack.map(|ack| acknowledgement(ack, &claim)).transpose().map_err(Bad::Ack)?;
+    Ok(Held { receipt, order: Some(order), ack })
+}
+
+fn verified<T: Body>(statement: &RawValue) -> Result<Verified<T>, Rejected> {
+    Signed::<T>::parse(statement.get().as_bytes())?.verify()
+}
+
+fn acknowledgement(statement: &RawValue, claim: &Claim) -> Result<Verified<Ack>, AckRefused> {
+    Ack::parse(statement.get().as_bytes())?.verify_for(claim)
 }
 
 /// At most [`REASON_BYTES_MAX`] bytes of it.

@@ -6,8 +6,9 @@ use std::time::Duration;
 /// Posts that wait for the writer. Beyond it `post` waits for room.
 pub const QUEUE_JOBS_MAX: usize = 1024;
 
-/// Receipts in one transaction. Those beyond it go into the next.
-pub const BATCH_RECEIPTS_MAX: usize = 512;
+/// Pieces of work in one transaction: receipts, orders, acknowledgements. Those beyond it go into the
+/// next.
+pub const BATCH_PARTS_MAX: usize = 512;
 
 /// How long one transaction goes on taking in what arrives meanwhile: it holds the lock that other
 /// processes wait for, and its first receipt waits for its last.
@@ -23,7 +24,7 @@ pub const GATHER_FROM: usize = 4;
 /// alone never waits.
 pub const GATHER_TIME: Duration = Duration::from_micros(700);
 
-/// Writes (an entry or a commit counts one) after which the write-ahead log is copied into the
+/// Writes (an entry, a row of the journal or a commit counts one) after which the write-ahead log is copied into the
 /// database. More would save copies of pages that change again, and make that file longer: 20 to 40 MB at this
 /// number.
 pub const CHECKPOINT_WRITES: u64 = 4000;
@@ -56,3 +57,36 @@ pub const REASON_BYTES_MAX: usize = 200;
 
 /// Findings that an audit lists. Those beyond it are only counted.
 pub const FINDINGS_LISTED_MAX: usize = 1000;
+
+/// Statements that a connection keeps prepared. Beyond it the one used longest ago is prepared anew.
+pub const STATEMENTS_KEPT: usize = 64;
+
+/// Claims and running orders that a friend may leave unacknowledged; beyond it 402 `ack_required`. Its
+/// line is what bounds it: this only bounds what waits for acknowledgements that come in batches.
+pub const FRIEND_CLAIMS_MAX: u64 = 4096;
+
+/// The same for a stranger, however much it has settled.
+pub const STRANGER_CLAIMS_MAX: u64 = 64;
+
+/// Acknowledged receipts that earn a stranger one more claim beside its first.
+pub const ORDERS_A_CLAIM: u64 = 4;
+
+/// Orders that all newcomers together have taken of a day (UTC), and requests of those who do not say who
+/// they are: whatever they cost, and whether they were released, each leaves a row for good. Beyond it
+/// nothing is available to them that day. Some 150 MB.
+pub const NEWCOMER_ORDERS_A_DAY: u64 = 100_000;
+
+/// How long an order of ours waits for its receipt, in milliseconds: the worker keeps it no longer
+/// (SPEC section 4). Then it counts as lost.
+pub const AWAITED_MS_MAX: u64 = 30 * 24 * 60 * 60 * 1000;
+
+/// Orders that are given up in one transaction. Those beyond it are given up by the next call.
+pub const GIVEN_UP_AT_ONCE: usize = 500;
+
+/// Acknowledgements that are checked between two looks at the ledger: the caller's thread does other
+/// things in between. 64 signatures are some 4 ms.
+pub const ACKS_AT_ONCE: usize = 64;
+
+/// How long nobody looks again for processes that died, in milliseconds, when an order would be refused
+/// for what may be theirs.
+pub const SWEEP_EVERY_MS: u64 = 1000;

@@ -3,12 +3,16 @@
 //! Every answer costs the same however many receipts there are, except where it lists many of them.
 //! These calls block; a node asks through [`crate::Ledger`], which has a thread for it.
 
+mod credit;
+
+pub use credit::Papers;
+
 use crate::{
     balance::{Account, Totals},
     column::{integer, key_from, key_of, natural},
     connection::{self, OpenError},
     entry::{Entry, Origin},
-    scan::{Step, scan},
+    scan::{Step, Table, scan},
 };
 use protocol::{NodeId, Requester, Timestamp, receipt::Nonce};
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -88,7 +92,7 @@ impl Reader {
     pub fn last(&self, limit: usize) -> Result<Vec<Entry>, QueryError> {
         let mut last = self.conn.prepare_cached(LAST)?;
         let entries =
-            last.query_map([integer(limit as u64)], |row| Ok(entry(row.get(0)?, row, [1, 2, 3])))?;
+            last.query_map([integer(limit as u64)], |row| Ok(self.entry(row.get(0)?, row, [1, 2, 3])))?;
         Ok(entries.collect::<Result<_, _>>()?)
     }
 
@@ -107,22 +111,23 @@ impl Reader {
     /// is appended meanwhile is included. Ends at the first error of `each`.
     pub fn each<E>(&self, mut each: impl FnMut(Found) -> Result<(), E>) -> Result<(), E> {
         const COLUMNS: &str = "signed, origin, posted_at";
-        scan(&self.conn, COLUMNS, 1..=i64::MAX, |step| match step {
-            Step::Row(seq, row) => each(Found::Entry(entry(seq, row, [1, 2, 3]))),
+        scan(&self.conn, Table::Entry, COLUMNS, 1..=i64::MAX, |step| match step {
+            Step::Row(seq, row) => each(Found::Entry(self.entry(seq, row, [1, 2, 3]))),
             Step::Unreadable(lost) => each(Found::Unreadable { from: *lost.start(), to: *lost.end() }),
         })
     }
-}
 
-/// One entry, from the places of signed, origin and posted_at. Damaged fields do not hide it.
-fn entry(seq: i64, row: &Row<'_>, [signed, origin, posted_at]: [usize; 3]) -> Entry {
-    let bytes = row.get_ref(signed).ok().and_then(|value| value.as_bytes().ok()).unwrap_or_default();
-    Entry {
-        seq: seq as u64,
-        signed: String::from_utf8_lossy(bytes).into_owned(),
-        // What is known least about, where the code is damaged.
-        origin: row.get(origin).ok().and_then(Origin::from_code).unwrap_or(Origin::Imported),
-        posted_at: Timestamp::from_millis(natural(row, posted_at).unwrap_or_default()),
+    /// One entry, from the places of signed, origin and posted_at. Damaged fields do not hide it.
+    fn entry(&self, seq: i64, row: &Row<'_>, [signed, origin, posted_at]: [usize; 3]) -> Entry {
+        let bytes = row.get_ref(signed).ok().and_then(|value| value.as_bytes().ok()).unwrap_or_default();
+        Entry {
+            seq: seq as u64,
+            signed: String::from_utf8_lossy(bytes).into_owned(),
+            // What is known least about, where the code is damaged.
+            origin: row.get(origin).ok().and_then(Origin::from_code).unwrap_or(Origin::Imported),
+            posted_at: Timestamp::from_millis(natural(row, posted_at).unwrap_or_default()),
+            state: self.state(seq as u64),
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Goes through all entries, oldest first, in constant memory and past damaged places.
+//! Goes through all rows of a chain, oldest first, in constant memory and past damaged places.
 //!
 //! Reads a few hundred rows at a time, so that no long transaction keeps the write-ahead log from
 //! being reused while the node goes on posting.
@@ -7,23 +7,35 @@ use crate::limits::SCAN_ROWS_MAX;
 use rusqlite::{Connection, Row};
 use std::ops::RangeInclusive;
 
+/// What is scanned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Table {
+    Entry,
+    Journal,
+}
+
 /// What the scan comes to.
 pub(crate) enum Step<'r> {
-    /// An entry: its `seq`, and the columns asked for, from index 1.
+    /// A row: its `seq`, and the columns asked for, from index 1.
     Row(i64, &'r Row<'r>),
     /// A part of the file that cannot be read; rows of these numbers may have stood there.
     Unreadable(RangeInclusive<i64>),
 }
 
-/// Gives `each` the `columns` of the entries with a number in `span`.
+/// Gives `each` the `columns` of the rows with a number in `span`.
 pub(crate) fn scan<E>(
     conn: &Connection,
+    table: Table,
     columns: &str,
     span: RangeInclusive<i64>,
     mut each: impl FnMut(Step<'_>) -> Result<(), E>,
 ) -> Result<(), E> {
+    let table = match table {
+        Table::Entry => "entry",
+        Table::Journal => "journal",
+    };
     let sql = format!(
-        "SELECT seq, {columns} FROM entry WHERE seq BETWEEN ?1 AND ?2 ORDER BY seq LIMIT {SCAN_ROWS_MAX}"
+        "SELECT seq, {columns} FROM {table} WHERE seq BETWEEN ?1 AND ?2 ORDER BY seq LIMIT {SCAN_ROWS_MAX}"
     );
     let end = *span.end();
     let mut gap = Gap::default();

@@ -3,13 +3,27 @@
 //! A migration is added at the end of [`MIGRATIONS`] and never edited once released. Its number is
 //! its place in the list, kept as SQLite's `user_version`.
 
+mod credit;
+
+use protocol::NodeId;
 use rusqlite::{Connection, TransactionBehavior};
 
 /// Marks the file as ours (`LOBS`), so that another program's database is never touched.
 const APPLICATION_ID: i64 = 0x4C4F_4253;
 
-/// From nothing to the present, one transaction each.
-pub(crate) const MIGRATIONS: &[&str] = &[ENTRIES_AND_ACCOUNTS];
+/// One step, in a transaction of its own.
+#[derive(Clone, Copy)]
+pub(crate) struct Migration {
+    sql: &'static str,
+    /// What follows in code, for the ledger of this node.
+    then: Option<fn(&Connection, &NodeId) -> rusqlite::Result<()>>,
+}
+
+/// From nothing to the present.
+pub(crate) const MIGRATIONS: &[Migration] = &[
+    Migration { sql: ENTRIES_AND_ACCOUNTS, then: None },
+    Migration { sql: credit::TABLES, then: Some(credit::carry_over) },
+];
 
 /// `signed` stands last: queries that do not want it need not read past the short columns.
 /// `credits` is what the receipt counts for here: its tokens, or less where they cannot be believed.
@@ -73,7 +87,7 @@ pub(crate) enum SchemaError {
 }
 
 /// The version of the database, 0 if it is empty. Refuses what is not ours and what is newer.
-pub(crate) fn version(conn: &Connection, migrations: &[&str]) -> Result<usize, SchemaError> {
+pub(crate) fn version(conn: &Connection, migrations: &[Migration]) -> Result<usize, SchemaError> {
     let (found, application, tables) = conn.query_row(STATE, [], |row| {
         Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?))
     })?;
@@ -88,14 +102,19 @@ pub(crate) fn version(conn: &Connection, migrations: &[&str]) -> Result<usize, S
         .ok_or(SchemaError::Newer { found, known: known as i64 })
 }
 
-/// Brings the database to the newest version, each step in a transaction of its own.
-pub(crate) fn migrate(conn: &mut Connection, migrations: &[&str]) -> Result<(), SchemaError> {
+/// Brings the ledger of the node `me` to the newest version, each step in a transaction of its own.
+pub(crate) fn migrate(
+    conn: &mut Connection,
+    migrations: &[Migration],
+    me: &NodeId,
+) -> Result<(), SchemaError> {
     while version(conn, migrations)? < migrations.len() {
         let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
         // Asked again under the lock: another process may have come before us.
         let done = version(&tx, migrations)?;
         if let Some(migration) = migrations.get(done) {
-            tx.execute_batch(migration)?;
+            tx.execute_batch(migration.sql)?;
+            migration.then.map_or(Ok(()), |then| then(&tx, me))?;
             tx.pragma_update(None, "user_version", done as i64 + 1)?;
         }
         tx.commit()?;
@@ -107,11 +126,14 @@ pub(crate) fn migrate(conn: &mut Connection, migrations: &[&str]) -> Result<(), 
 mod tests {
     use super::*;
 
-    const ADDS_A_NOTE: &str = "ALTER TABLE account ADD COLUMN note TEXT NOT NULL DEFAULT 'none'";
+    const ADDS_A_NOTE: Migration =
+        Migration { sql: "ALTER TABLE account ADD COLUMN note TEXT NOT NULL DEFAULT 'none'", then: None };
+    const BREAKS: Migration = Migration { sql: "CREATE TABLE half (a); CREATE TABLE entry (b);", then: None };
+    const ME: NodeId = NodeId::from_bytes([1; 32]);
 
     fn opened() -> Connection {
         let mut conn = Connection::open_in_memory().unwrap();
-        migrate(&mut conn, MIGRATIONS).unwrap();
+        migrate(&mut conn, MIGRATIONS, &ME).unwrap();
         conn
     }
 
@@ -121,7 +143,7 @@ mod tests {
         conn.execute("INSERT INTO account VALUES (x'01', 5, 6, 7)", []).unwrap();
 
         let newer = [MIGRATIONS, &[ADDS_A_NOTE]].concat();
-        migrate(&mut conn, &newer).unwrap();
+        migrate(&mut conn, &newer, &ME).unwrap();
 
         let row: (i64, String) =
             conn.query_row("SELECT spent, note FROM account", [], |r| Ok((r.get(0)?, r.get(1)?))).unwrap();
@@ -132,8 +154,8 @@ mod tests {
     #[test]
     fn a_migration_that_fails_halfway_changes_nothing() {
         let mut conn = opened();
-        let broken = [MIGRATIONS, &["CREATE TABLE half (a); CREATE TABLE entry (b);"]].concat();
-        assert!(migrate(&mut conn, &broken).is_err());
+        let broken = [MIGRATIONS, &[BREAKS]].concat();
+        assert!(migrate(&mut conn, &broken, &ME).is_err());
         assert_eq!(version(&conn, &broken).unwrap(), MIGRATIONS.len());
         assert!(
             conn.query_row("SELECT * FROM half", [], |_| Ok(())).unwrap_err().to_string().contains("no such")
@@ -144,19 +166,46 @@ mod tests {
     fn a_newer_ledger_and_another_programs_database_are_refused() {
         let conn = opened();
         conn.pragma_update(None, "user_version", 99).unwrap();
-        assert!(matches!(version(&conn, MIGRATIONS), Err(SchemaError::Newer { found: 99, known: 1 })));
+        assert!(matches!(version(&conn, MIGRATIONS), Err(SchemaError::Newer { found: 99, known: 2 })));
 
         let mut theirs = Connection::open_in_memory().unwrap();
         theirs.execute_batch("CREATE TABLE bookmarks (url)").unwrap();
-        assert!(matches!(migrate(&mut theirs, MIGRATIONS), Err(SchemaError::NotALedger)));
+        assert!(matches!(migrate(&mut theirs, MIGRATIONS, &ME), Err(SchemaError::NotALedger)));
     }
 
     #[test]
-    fn an_entry_can_be_neither_changed_nor_deleted() {
+    fn an_entry_and_a_row_of_the_journal_can_be_neither_changed_nor_deleted() {
         let conn = opened();
-        let row = "INSERT INTO entry VALUES (1, x'', x'01', x'', x'02', '', '', 1, 1, 1, 1, 0, 1, 2, '')";
-        conn.execute(row, []).unwrap();
+        let entry = "INSERT INTO entry VALUES (1, x'', x'01', x'', x'02', '', '', 1, 1, 1, 1, 0, 1, 2, '')";
+        conn.execute(entry, []).unwrap();
         assert!(conn.execute("UPDATE entry SET model = 'other'", []).is_err());
         assert!(conn.execute("DELETE FROM entry", []).is_err());
+        conn.execute("INSERT INTO journal VALUES (1, x'', 1, 1, x'01', 0, 0, 1, 0, 0, 0, '')", []).unwrap();
+        assert!(conn.execute("UPDATE journal SET credits = 7", []).is_err());
+        assert!(conn.execute("DELETE FROM journal", []).is_err());
+    }
+
+    #[test]
+    fn what_was_owed_before_there_was_a_journal_is_carried_over() {
+        let mut conn = Connection::open_in_memory().unwrap();
+        migrate(&mut conn, &MIGRATIONS[..1], &ME).unwrap();
+        let mine = format!("x'{}'", hex::encode(ME.as_bytes()));
+        let worker = format!("x'{}'", "22".repeat(32));
+        let rows = [
+            format!("(1, x'', {worker}, {mine}, x'01', '', '', 1, 1, 1, 1, 1, 10, 5, '')"),
+            format!("(2, x'', {worker}, x'', x'02', '', '', 1, 1, 1, 1, 1, 11, 6, '')"),
+            format!("(3, x'', {mine}, {worker}, x'03', '', '', 1, 1, 1, 1, 0, 12, 7, '')"),
+            format!("(4, x'', {worker}, {mine}, x'04', '', '', 1, 1, 1, 1, 2, 13, 8, '')"),
+            format!("(5, x'', {worker}, {mine}, x'05', '', '', 1, 1, 1, 1, 1, 14, 9, '')"),
+        ];
+        conn.execute_batch(&format!("INSERT INTO entry VALUES {}", rows.join(","))).unwrap();
+        migrate(&mut conn, MIGRATIONS, &ME).unwrap();
+
+        let spent: i64 = conn.query_row("SELECT spent FROM standing", [], |row| row.get(0)).unwrap();
+        assert_eq!(spent, 5 + 9);
+        let owed: String = conn
+            .query_row("SELECT group_concat(entry || ':' || credits) FROM journal", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(owed, "1:5,5:9");
     }
 }

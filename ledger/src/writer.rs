@@ -1,65 +1,49 @@
 //! The thread that owns the writing connection: takes what is queued, commits it, answers everyone.
 //!
 //! The disk's flush costs far more than an append (PERF: 128 µs to 4 ms against 3 µs), so all that
-//! waits when a flush ends shares the next one. Nobody is answered before the commit.
+//! waits when a flush ends shares the next one. Where nothing that waits needs a flush, there is none:
+//! such a commit survives a kill, and the next flush makes it survive a power cut. Nobody is answered
+//! before the commit.
 
 use crate::{
     actor::Inbox,
-    append::{Append, Item, Outcome, PostError},
-    limits::{BATCH_RECEIPTS_MAX, BATCH_TIME_MAX, CHECKPOINT_WRITES, GATHER_FROM, GATHER_TIME},
+    append::{Append, Committed, is_of_one_row},
+    handle::Abandoned,
+    head::HeadFile,
+    instance::Keeper,
+    limits::{BATCH_PARTS_MAX, BATCH_TIME_MAX, CHECKPOINT_WRITES, GATHER_FROM, GATHER_TIME},
+    serving::release::Release,
+    unwritten::Unwritten,
+    work::{Asked, Errand},
 };
+use protocol::Timestamp;
 use rusqlite::{Connection, ErrorCode};
 use std::{
-    slice,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::Instant,
 };
-use tokio::sync::oneshot;
 
 /// What the writer is asked to do.
 pub(crate) enum Job {
-    /// Keep one receipt.
-    One { item: Box<Item>, reply: oneshot::Sender<Outcome> },
-    /// Keep several, in one transaction; at most [`BATCH_RECEIPTS_MAX`].
-    Many { items: Vec<Item>, reply: oneshot::Sender<Vec<Outcome>> },
+    /// Something with the books.
+    Errand(Box<dyn Errand>),
+    /// Look at what was abandoned.
+    Look,
     /// Meddle with the connection, between transactions.
     #[cfg(test)]
     Meddle(Box<dyn FnOnce(&Connection) + Send>),
 }
 
-impl Job {
-    fn items(&self) -> &[Item] {
-        match self {
-            Job::One { item, .. } => slice::from_ref(item),
-            Job::Many { items, .. } => items,
-            #[cfg(test)]
-            Job::Meddle(_) => &[],
-        }
-    }
-
-    /// Takes as many outcomes as the job has items. Whoever no longer waits is not an error.
-    fn answer(self, outcomes: &mut impl Iterator<Item = Outcome>) {
-        match self {
-            Job::One { reply, .. } => {
-                let _ = outcomes.next().map(|outcome| reply.send(outcome));
-            }
-            Job::Many { items, reply } => {
-                let _ = reply.send(outcomes.take(items.len()).collect());
-            }
-            #[cfg(test)]
-            Job::Meddle(_) => {}
-        }
-    }
-}
-
 /// What a writer has done since it was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Written {
-    /// Transactions that were committed, each with one flush of the disk.
+    /// Transactions that were committed.
     pub commits: u64,
+    /// Those of them that were flushed to the disk.
+    pub flushes: u64,
     /// Receipts that were new.
     pub receipts: u64,
 }
@@ -68,6 +52,7 @@ pub struct Written {
 #[derive(Default)]
 pub(crate) struct Counters {
     commits: AtomicU64,
+    flushes: AtomicU64,
     receipts: AtomicU64,
 }
 
@@ -75,6 +60,7 @@ impl Counters {
     pub(crate) fn read(&self) -> Written {
         Written {
             commits: self.commits.load(Ordering::Relaxed),
+            flushes: self.flushes.load(Ordering::Relaxed),
             receipts: self.receipts.load(Ordering::Relaxed),
         }
     }
@@ -83,91 +69,174 @@ impl Counters {
 pub(crate) struct Writer {
     conn: Connection,
     inbox: Inbox<Job>,
+    /// Taken from the inbox, and to be served first: it was no part of the last transaction.
+    held: Option<Job>,
+    keeper: Keeper,
+    abandoned: Arc<Abandoned>,
+    heads: HeadFile,
     counters: Arc<Counters>,
+    /// Whether a commit is flushed, as the connection is set.
+    flushing: bool,
     writes_since_checkpoint: u64,
     last_batch: usize,
 }
 
 impl Writer {
-    pub(crate) fn new(conn: Connection, inbox: Inbox<Job>, counters: Arc<Counters>) -> Self {
-        Self { conn, inbox, counters, writes_since_checkpoint: 0, last_batch: 0 }
+    pub(crate) fn new(
+        conn: Connection,
+        inbox: Inbox<Job>,
+        keeper: Keeper,
+        heads: HeadFile,
+        (abandoned, counters): (Arc<Abandoned>, Arc<Counters>),
+    ) -> Self {
+        let (held, flushing, writes_since_checkpoint, last_batch) = (None, true, 0, 0);
+        Self {
+            conn,
+            inbox,
+            held,
+            keeper,
+            abandoned,
+            heads,
+            counters,
+            flushing,
+            writes_since_checkpoint,
+            last_batch,
+        }
     }
 
     /// Serves until the inbox is closed and empty.
     pub(crate) fn run(mut self) {
-        while let Some(job) = self.inbox.wait() {
-            #[cfg(test)]
-            if let Job::Meddle(meddle) = job {
-                meddle(&self.conn);
-                continue;
-            }
-            self.serve(job);
+        while let Some(job) = self.held.take().or_else(|| self.inbox.wait()) {
+            let first = match job {
+                Job::Errand(errand) => Some(errand),
+                Job::Look => None,
+                #[cfg(test)]
+                Job::Meddle(meddle) => {
+                    meddle(&self.conn);
+                    continue;
+                }
+            };
+            self.serve(first);
             if self.writes_since_checkpoint >= CHECKPOINT_WRITES {
                 self.checkpoint();
             }
         }
+        self.serve(None);
+        self.keeper.retire(&self.conn);
         self.checkpoint();
     }
 
-    /// Commits `first` and what is queued, and answers all of them.
-    fn serve(&mut self, first: Job) {
-        let mut jobs = vec![first];
-        if self.last_batch >= GATHER_FROM {
+    /// Commits what was abandoned, `first` and what is queued, and answers all of them.
+    fn serve(&mut self, first: Option<Box<dyn Errand>>) {
+        let abandoned = self.abandoned.all();
+        let released = abandoned.len();
+        let mut errands: Vec<_> = release(abandoned).into_iter().chain(first).collect();
+        self.gather(&mut errands);
+        if errands.is_empty() {
+            return;
+        }
+        let durable = errands.iter().any(|errand| errand.durable());
+        if durable && self.last_batch >= GATHER_FROM {
             std::thread::sleep(GATHER_TIME);
         }
-        match self.write(&mut jobs) {
-            Ok(outcomes) => answer(jobs, outcomes),
-            // One receipt met the damage; the others may not have to.
-            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt) => {
-                jobs.into_iter().for_each(|job| self.serve_one_by_one(job));
+        match self.write(&mut errands, durable) {
+            Ok(()) => {
+                self.abandoned.forget(released);
+                errands.into_iter().for_each(|errand| errand.answer());
+            }
+            // One piece met the damage; the others may not have to.
+            Err(error)
+                if error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt) || is_of_one_row(&error) =>
+            {
+                self.abandoned.forget(released);
+                errands.into_iter().for_each(|errand| self.serve_one_by_one(errand));
             }
             Err(error) => {
                 // Those who came meanwhile have waited as long, and would meet the same.
-                jobs.extend(std::iter::from_fn(|| self.inbox.take()));
-                refuse(jobs, error);
+                while let Some(errand) = next(&mut self.held, &mut self.inbox, true) {
+                    errands.push(errand);
+                }
+                refuse(errands, &error.into());
             }
         }
     }
 
-    /// One transaction. Adds to `jobs` what is queued, until the batch is full or its time is up. On
+    /// Adds what is queued already, so that it is known whether a flush is needed.
+    fn gather(&mut self, errands: &mut Vec<Box<dyn Errand>>) {
+        let mut parts: usize = errands.iter().map(|errand| errand.parts()).sum();
+        while parts < BATCH_PARTS_MAX {
+            let Some(errand) = next(&mut self.held, &mut self.inbox, true) else { return };
+            parts += errand.parts();
+            errands.push(errand);
+        }
+    }
+
+    /// One transaction. Adds to `errands` what is queued, until the batch is full or its time is up. On
     /// an error nothing of it is kept.
-    fn write(&mut self, jobs: &mut Vec<Job>) -> rusqlite::Result<Vec<Outcome>> {
-        let mut append = Append::begin(&self.conn)?;
+    fn write(&mut self, errands: &mut Vec<Box<dyn Errand>>, durable: bool) -> rusqlite::Result<()> {
+        self.set_flushing(durable)?;
         let begun = Instant::now();
-        let mut outcomes = Vec::new();
+        let mut parts = 0;
         let mut done = 0;
-        while let Some(job) = jobs.get(done) {
-            for item in job.items() {
-                outcomes.push(append.append(item)?);
+        let mut books = Append::begin(&self.conn, &mut self.keeper)?;
+        let written = loop {
+            let Some(errand) = errands.get_mut(done) else { break books.commit() };
+            let ran = (0..errand.parts()).try_for_each(|part| errand.run(part, &mut books));
+            if let Err(error) = ran {
+                drop(books);
+                break Err(error);
             }
+            parts += errand.parts();
             done += 1;
-            if outcomes.len() < BATCH_RECEIPTS_MAX && begun.elapsed() < BATCH_TIME_MAX {
-                jobs.extend(self.inbox.take());
+            if done == errands.len() && parts < BATCH_PARTS_MAX && begun.elapsed() < BATCH_TIME_MAX {
+                errands.extend(next(&mut self.held, &mut self.inbox, durable));
+            }
+        };
+        self.last_batch = parts;
+        self.written(written)
+    }
+
+    fn serve_one_by_one(&mut self, mut errand: Box<dyn Errand>) {
+        for part in 0..errand.parts() {
+            if let Err(error) = self.write_one(&mut *errand, part) {
+                errand.fail(part, error.into());
             }
         }
-        let new = append.commit()?;
-        self.count(new);
-        self.last_batch = outcomes.len();
-        Ok(outcomes)
+        errand.answer();
     }
 
-    fn serve_one_by_one(&mut self, job: Job) {
-        let outcomes = job.items().iter().map(|item| self.write_one(item)).collect();
-        answer(vec![job], outcomes);
+    fn write_one(&mut self, errand: &mut dyn Errand, part: usize) -> rusqlite::Result<()> {
+        self.set_flushing(errand.durable())?;
+        let mut books = Append::begin(&self.conn, &mut self.keeper)?;
+        let written = match errand.run(part, &mut books) {
+            Ok(()) => books.commit(),
+            Err(error) => {
+                drop(books);
+                Err(error)
+            }
+        };
+        self.written(written)
     }
 
-    fn write_one(&mut self, item: &Item) -> Outcome {
-        let mut append = Append::begin(&self.conn)?;
-        let posted = append.append(item)??;
-        let new = append.commit()?;
-        self.count(new);
-        Ok(posted)
+    /// FULL flushes the log at each commit, NORMAL only when the log is copied into the database.
+    fn set_flushing(&mut self, flush: bool) -> rusqlite::Result<()> {
+        if self.flushing != flush {
+            self.conn.pragma_update(None, "synchronous", if flush { "full" } else { "normal" })?;
+            self.flushing = flush;
+        }
+        Ok(())
     }
 
-    fn count(&mut self, new: u64) {
+    fn written(&mut self, written: rusqlite::Result<Committed>) -> rusqlite::Result<()> {
+        let committed = written.inspect_err(|_| self.keeper.rolled_back())?;
         self.counters.commits.fetch_add(1, Ordering::Relaxed);
-        self.counters.receipts.fetch_add(new, Ordering::Relaxed);
-        self.writes_since_checkpoint += new + 1;
+        self.counters.receipts.fetch_add(committed.receipts, Ordering::Relaxed);
+        self.writes_since_checkpoint += committed.rows + 1;
+        if self.flushing {
+            self.counters.flushes.fetch_add(1, Ordering::Relaxed);
+            self.heads.note(committed.heads);
+        }
+        Ok(())
     }
 
     /// Copies the write-ahead log into the database, as far as no reader stands in the way.
@@ -178,16 +247,40 @@ impl Writer {
     }
 }
 
-fn answer(jobs: Vec<Job>, outcomes: Vec<Outcome>) {
-    let mut outcomes = outcomes.into_iter();
-    jobs.into_iter().for_each(|job| job.answer(&mut outcomes));
+/// What is queued next. One that wants a flush is held back where there is none.
+fn next(held: &mut Option<Job>, inbox: &mut Inbox<Job>, flushed: bool) -> Option<Box<dyn Errand>> {
+    loop {
+        match held.take().or_else(|| inbox.take())? {
+            Job::Errand(errand) if !flushed && errand.durable() => {
+                *held = Some(Job::Errand(errand));
+                return None;
+            }
+            Job::Errand(errand) => return Some(errand),
+            Job::Look => {}
+            #[cfg(test)]
+            meddle @ Job::Meddle(_) => {
+                *held = Some(meddle);
+                return None;
+            }
+        }
+    }
 }
 
-fn refuse(jobs: Vec<Job>, error: rusqlite::Error) {
-    let error = PostError::from(error);
-    let mut outcomes = std::iter::repeat_with(|| Err(error.clone()));
-    jobs.into_iter().for_each(|job| job.answer(&mut outcomes));
+/// Gives back reservations that were dropped; nobody waits for that.
+fn release(abandoned: Vec<(u64, Timestamp)>) -> Option<Box<dyn Errand>> {
+    let releases: Vec<_> = abandoned.into_iter().map(|(seq, now)| Release { seq, now }).collect();
+    let some = !releases.is_empty();
+    some.then(|| Box::new(Asked::new(releases).0) as Box<dyn Errand>)
 }
 
+fn refuse(errands: Vec<Box<dyn Errand>>, why: &Unwritten) {
+    for mut errand in errands {
+        (0..errand.parts()).for_each(|part| errand.fail(part, why.clone()));
+        errand.answer();
+    }
+}
+
+#[cfg(test)]
+mod flush_tests;
 #[cfg(test)]
 mod tests;

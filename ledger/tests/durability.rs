@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Home, NOW, nth, receipt};
+use common::{Home, NOW, nth, receipt, trade};
 use ledger::{Ledger, Origin};
 use protocol::Requester;
 use std::{
@@ -130,10 +130,18 @@ fn only_its_owner_can_read_the_ledger_and_its_log() {
     let home = Home::new();
     let ledger = home.open();
     ledger.post_blocking(nth(1), Origin::Served, NOW).unwrap();
-    for name in ["ledger.db", "ledger.db-wal", "ledger.db-shm"] {
+    let held = trade::order(2, 1, 1, 10);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let held = runtime.block_on(ledger.admit(&held, trade::friend(10), NOW)).unwrap();
+    let files = ["ledger.db", "ledger.db-wal", "ledger.db-shm", "ledger.db-head", "ledger.db-run-1"];
+    let mut beside = home.beside();
+    beside.sort_unstable();
+    assert_eq!(beside, ["ledger.db", "ledger.db-head", "ledger.db-run-1", "ledger.db-shm", "ledger.db-wal"]);
+    for name in files {
         let mode = std::fs::metadata(home.file(name)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{name}");
     }
+    drop(held);
 }
 
 #[test]

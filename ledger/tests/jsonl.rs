@@ -3,12 +3,17 @@
 
 mod common;
 
-use common::{Home, NOW, node, nth, receipt};
+use common::{
+    Home, NOW, id, node, nth, receipt,
+    trade::{ack, answer, answer_as, dispute, friend, ok, order},
+};
 use ledger::{
-    Ledger, Origin,
-    jsonl::{self, BadLine, ImportReport, verify},
+    Ledger, Origin, Standing, State,
+    jsonl::{self, BadLine, ImportReport, Sum, verify},
     limits::LINE_BYTES_MAX,
 };
+use protocol::{Ack, Order, Receipt, Signed, Verified, ack::Verdict};
+use serde_json::{Value, json};
 
 fn import(ledger: &Ledger, text: &[u8]) -> ImportReport {
     jsonl::import(ledger, text, NOW, |_| {}).unwrap()
@@ -44,7 +49,7 @@ fn mixed() -> Vec<u8> {
     let good = |n: u128| nth(n).to_json();
     let forged = good(9).replace(r#""inputTokens":9"#, r#""inputTokens":99"#);
     let twice = good(9).replace(r#"{"receipt":{"#, r#"{"receipt":{"version":1,"#);
-    let with_more = good(3).replace(r#"{"receipt""#, r#"{"order":{"order":{},"signature":""},"receipt""#);
+    let with_more = good(3).replace(r#"{"receipt""#, r#"{"note":{"by":"hand"},"receipt""#);
     let stranger = receipt(7, node(8), 4, 5).to_json();
     let reused = receipt(1, node(5), 1, 77).to_json();
     let long = format!(r#"{{"padding":"{}"}}"#, "x".repeat(LINE_BYTES_MAX));
@@ -112,4 +117,121 @@ fn a_reason_is_short_whatever_it_quotes() {
         .replace(r#"{"receipt":{"#, &format!(r#"{{"receipt":{{"{0}":1,"{0}":1,"#, "é".repeat(5000)));
     let report = verify(line.as_bytes()).unwrap();
     assert!(report.bad[0].reason.len() <= ledger::limits::REASON_BYTES_MAX, "{}", report.bad[0].reason.len());
+}
+
+/// A ledger of node 1 with a receipt of each state, oldest first: version 1, claimed, settled, disputed.
+async fn traded() -> Home {
+    let home = Home::new();
+    let ledger = home.open();
+    ledger.post(receipt(1, node(2), 900, 1), Origin::Served, NOW).await.unwrap();
+    for (n, acks) in [(1, [].as_slice()), (2, &[true]), (3, &[false])] {
+        let order = order(2, 1, n, 100);
+        let held = ledger.admit(&order, friend(1000), NOW).await.unwrap();
+        let receipt = answer(&order, 1, 10 * n as u64);
+        ledger.claim(held, receipt.clone(), NOW).await.unwrap();
+        for is_ok in acks {
+            let ack = if *is_ok { ok(2, &receipt) } else { dispute(2, &receipt) };
+            ledger.take_acks(vec![ack], NOW).await.remove(0).unwrap();
+        }
+    }
+    home
+}
+
+/// `{"receipt","signature","order"?,"ack"?}`
+fn line(receipt: &Verified<Receipt>, order: Option<&Verified<Order>>, ack: Option<&Signed<Ack>>) -> String {
+    let mut line: Value = serde_json::from_str(&receipt.to_json()).unwrap();
+    for (name, statement) in [("order", order.map(Verified::to_json)), ("ack", ack.map(Signed::to_json))] {
+        if let Some(statement) = statement {
+            line[name] = serde_json::from_str(&statement).unwrap();
+        }
+    }
+    line.to_string()
+}
+
+#[tokio::test]
+async fn an_export_holds_all_three_statements_and_says_what_it_proves() {
+    let home = traded().await;
+    let text = export(&home);
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let members = |line: &Value| line.as_object().unwrap().keys().cloned().collect::<Vec<_>>().join(" ");
+    let shapes: Vec<_> = lines.iter().map(members).collect();
+    let all = "ack order receipt signature";
+    assert_eq!(shapes, ["receipt signature", "order receipt signature", all, all]);
+    assert_eq!(lines[2]["order"].to_string(), order(2, 1, 2, 100).to_json());
+
+    let report = verify(text.as_bytes()).unwrap();
+    assert_eq!((report.total, report.good), (4, 4));
+    let sum = |receipts, credits| Sum { receipts, credits };
+    let proves = report.proves;
+    assert_eq!((proves.alone, proves.claimed), (sum(1, 11), sum(1, 10)));
+    assert_eq!((proves.settled, proves.disputed), (sum(1, 20), sum(1, 30)));
+    assert_eq!(serde_json::to_value(&report).unwrap(), json!({"total": 4, "good": 4, "bad": []}));
+}
+
+#[tokio::test]
+async fn what_is_imported_is_kept_whole_and_moves_no_credit() {
+    let text = export(&traded().await);
+    let elsewhere = Home::new();
+    // The ledger of node 1 again, which had lost all: a file is no proof that nothing is missing.
+    let ledger = elsewhere.open();
+    assert_eq!(import(&ledger, text.as_bytes()).new, 4);
+    assert_eq!(import(&ledger, text.as_bytes()).already, 4);
+    assert_eq!(export(&elsewhere), text);
+    assert_eq!(elsewhere.standing(2), Standing::default());
+    let states: Vec<_> = ledger.last(9).await.unwrap().into_iter().map(|entry| entry.state).collect();
+    assert_eq!(states, [State::Disputed, State::Settled, State::Claimed, State::V1]);
+    elsewhere.assert_sound();
+}
+
+#[tokio::test]
+async fn an_acknowledgement_of_our_claim_counts_wherever_it_is_read() {
+    let home = traded().await;
+    let ledger = home.open();
+    let order = order(2, 1, 1, 100);
+    let receipt = answer(&order, 1, 10);
+    let text = line(&receipt, Some(&order), Some(&ok(2, &receipt)));
+    assert_eq!(import(&ledger, text.as_bytes()).already, 1);
+    assert_eq!((home.standing(2).claims, home.standing(2).earned), (0, 30));
+    home.assert_sound();
+}
+
+#[tokio::test]
+async fn a_receipt_that_was_imported_first_still_answers_our_order() {
+    let home = Home::new();
+    let ledger = home.open();
+    let placed = order(1, 2, 1, 100);
+    let receipt = answer(&placed, 2, 60);
+    ledger.place(&placed, NOW).await.unwrap();
+    import(&ledger, line(&receipt, Some(&placed), None).as_bytes());
+    assert_eq!(home.standing(2).spent, 0);
+    let posted = ledger.post_received(receipt.clone(), ack(1, &receipt, Verdict::Ok), NOW).await;
+    assert!(!posted.unwrap().is_new());
+    assert_eq!(home.standing(2), Standing { spent: 60, ..Standing::default() });
+    assert_eq!(ledger.last(1).await.unwrap()[0].state, State::Settled);
+    home.assert_sound();
+}
+
+#[test]
+fn statements_that_do_not_belong_together_make_a_bad_line() {
+    let placed = order(2, 1, 1, 100);
+    let receipt = answer(&placed, 1, 60);
+    let other = answer_as(&placed, 1, 50, "5".repeat(32));
+    let forged = line(&receipt, Some(&placed), None).replace("\"maxCredits\":100", "\"maxCredits\":900");
+    let bad = [
+        (line(&receipt, Some(&order(2, 1, 2, 100)), None), "another than the receipt answers"),
+        (line(&nth(1), Some(&placed), None), "another than the receipt answers"),
+        (line(&receipt, None, Some(&ok(2, &receipt))), "without its order"),
+        (line(&receipt, Some(&placed), Some(&ok(2, &other))), "another receipt"),
+        (line(&receipt, Some(&placed), Some(&ok(3, &receipt))), "its acknowledgement: bad signature"),
+        (forged, "its order: bad signature"),
+    ];
+    let text: Vec<_> = bad.iter().map(|(line, _)| line.as_str()).collect();
+    let report = verify(text.join("\n").as_bytes()).unwrap();
+    assert_eq!(report.good, 0);
+    for ((_, said), line) in bad.iter().zip(&report.bad) {
+        assert!(line.reason.contains(said), "{said}: {}", line.reason);
+    }
+    let good = line(&receipt, Some(&placed), Some(&ok(2, &receipt)));
+    assert_eq!(verify(good.as_bytes()).unwrap().proves.settled, Sum { receipts: 1, credits: 60 });
+    assert_eq!(id(2), placed.requester);
 }

@@ -90,7 +90,8 @@ impl Capacity {
 }
 
 impl Price {
-    pub(crate) fn from_wire(value: &Value) -> Option<Self> {
+    /// Reads `{"input","output"}` in whole credits; `None` for what is no price.
+    pub fn from_wire(value: &Value) -> Option<Self> {
         let fields = Fields(value);
         Some(Self { input: fields.integer("input").ok()?, output: fields.integer("output").ok()? })
     }

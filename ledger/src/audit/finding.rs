@@ -3,6 +3,7 @@
 use crate::{
     balance::{Account, Totals},
     jsonl::shortened,
+    standing::{Drawn, Pool},
 };
 use serde::Serialize;
 use std::fmt;
@@ -97,6 +98,93 @@ pub enum Finding {
         /// What it should be.
         replayed: Totals,
     },
+    /// A part of the file cannot be read; rows of the journal of these numbers may have stood there.
+    JournalUnreadable {
+        /// The first of them.
+        from: i64,
+        /// The last of them.
+        to: i64,
+    },
+    /// Rows of the journal of these numbers are not there.
+    JournalMissing {
+        /// The first of them.
+        from: i64,
+        /// The last of them.
+        to: i64,
+    },
+    /// A row of the journal does not follow from the one before it: one of the two was changed.
+    JournalBroken {
+        /// Which.
+        row: i64,
+    },
+    /// A row of the journal contradicts itself, its statement, or what it refers to.
+    BadRow {
+        /// Which.
+        row: i64,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Where an exchange stands is not what the journal says of it.
+    ExchangeDiffers {
+        /// The journal's row that began it.
+        row: i64,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// There are more or fewer exchanges than the journal begins.
+    ExchangesDiffer {
+        /// What is kept.
+        kept: u64,
+        /// What it should be.
+        replayed: u64,
+    },
+    /// A sum of a standing is not what the journal adds up to.
+    StandingDiffers {
+        /// Whose.
+        party: String,
+        /// Which sum.
+        sum: &'static str,
+        /// What is kept.
+        kept: Option<u64>,
+        /// What it should be.
+        replayed: Option<u64>,
+    },
+    /// What was drawn from a pool is not what the journal adds up to.
+    PoolDiffers {
+        /// Which.
+        pool: Pool,
+        /// In days since the epoch.
+        day: u64,
+        /// What is kept.
+        kept: Drawn,
+        /// What it should be.
+        replayed: Drawn,
+    },
+    /// Standings, pools or exchanges could not be read.
+    CreditUnreadable {
+        /// In SQLite's words.
+        detail: String,
+    },
+    /// It was noted beside the ledger that it reached further.
+    NewestLost {
+        /// Of which chain: `entry` or `journal`.
+        chain: &'static str,
+        /// Where it ends.
+        last: u64,
+        /// Where it had ended.
+        noted: u64,
+        /// The note, to be removed once its owner knows; empty for the present one.
+        note: String,
+    },
+    /// A row is another than the one that was noted beside the ledger when it was written.
+    Rewritten {
+        /// Of which chain: `entry` or `journal`.
+        chain: &'static str,
+        /// Which.
+        row: u64,
+        /// The note, to be removed once its owner knows; empty for the present one.
+        note: String,
+    },
 }
 
 impl Finding {
@@ -112,54 +200,19 @@ impl Finding {
         Self::AccountsUnreadable { detail: shortened(detail.to_string()) }
     }
 
+    pub(super) fn row(row: i64, reason: impl fmt::Display) -> Self {
+        Self::BadRow { row, reason: shortened(reason.to_string()) }
+    }
+
+    pub(super) fn exchange(row: i64, reason: impl fmt::Display) -> Self {
+        Self::ExchangeDiffers { row, reason: shortened(reason.to_string()) }
+    }
+
+    pub(super) fn credit_unreadable(detail: impl fmt::Display) -> Self {
+        Self::CreditUnreadable { detail: shortened(detail.to_string()) }
+    }
+
     pub(super) fn nonces_unchecked(detail: impl fmt::Display) -> Self {
         Self::NoncesUnchecked { detail: shortened(detail.to_string()) }
     }
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::FileDamaged { detail } => write!(f, "the file is damaged: {detail}"),
-            Self::Unreadable { from, to } => {
-                write!(f, "a damaged place was stepped over: entries {from} to {to}, as far as they existed")
-            }
-            Self::RowsMissing { from, to } => write!(f, "entries {from} to {to} are missing"),
-            Self::NewestMissing { last, counted } => write!(
-                f,
-                "{counted} receipts were counted but the last entry is {last}: the newest are missing, or the totals were changed"
-            ),
-            Self::ChainBroken { seq } => {
-                write!(f, "the chain breaks at entry {seq}: it, or the one before it, was changed")
-            }
-            Self::BadReceipt { seq, reason } => write!(f, "entry {seq} holds no good receipt: {reason}"),
-            Self::ColumnDiffers { seq, column } => {
-                write!(f, "entry {seq}: column `{column}` is not what the receipt says")
-            }
-            Self::NonceTwice { first, last, times } => {
-                write!(f, "{times} entries from {first} to {last} have the same worker and nonce")
-            }
-            Self::NoncesUnchecked { detail } => write!(f, "nonces could not be compared: {detail}"),
-            Self::AccountDiffers { key, kept, replayed } => {
-                write!(
-                    f,
-                    "account {key}: kept are {}, the entries add up to {}",
-                    words(kept),
-                    words(replayed)
-                )
-            }
-            Self::AccountUnreadable { key } => write!(f, "the account with key {key:?} makes no sense"),
-            Self::AccountsUnreadable { detail } => write!(f, "the accounts cannot be read: {detail}"),
-            Self::TotalsDiffer { kept, replayed } => {
-                let account = |t: &Totals| Account { earned: t.earned, spent: t.spent, receipts: t.receipts };
-                let (kept, replayed) = (account(kept), account(replayed));
-                write!(f, "totals: kept are {}, the entries add up to {}", words(&kept), words(&replayed))
-            }
-        }
-    }
-}
-
-fn words(account: &Account) -> String {
-    let Account { earned, spent, receipts } = account;
-    format!("{earned} earned, {spent} spent, {receipts} receipts")
 }

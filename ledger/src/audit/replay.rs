@@ -1,13 +1,16 @@
 //! The part of an audit that goes through the entries.
 
-use super::{AuditReport, Finding};
+use super::{
+    AuditReport, Finding, Progress,
+    chain::{Chain, Place},
+};
 use crate::{
-    append::{GENESIS, Ours, link},
+    append::{Ours, link},
     balance::Balances,
     column::{integer, key_from, key_of, natural},
     entry::Origin,
-    limits::SCAN_ROWS_MAX,
-    scan::{Step, scan},
+    post::charge,
+    scan::{Step, Table, scan},
 };
 use protocol::{NodeId, Receipt, Rejected, Requester, Signed};
 use rusqlite::{Connection, Row, types::ValueRef};
@@ -26,47 +29,36 @@ const CREDITS: usize = 14;
 
 pub(super) struct Replay<'r, P> {
     report: &'r mut AuditReport,
-    progress: P,
+    progress: &'r mut Progress<P>,
     balances: Balances,
-    /// Number and chain value of the entry before, or that its part of the file was unreadable.
-    before: Before,
-}
-
-#[derive(Clone, Copy)]
-enum Before {
-    Entry(i64, [u8; 32]),
-    Unreadable,
+    chain: Chain,
 }
 
 impl<'r, P: FnMut(u64, u64)> Replay<'r, P> {
-    pub(super) fn new(report: &'r mut AuditReport, progress: P) -> Self {
-        Self { report, progress, balances: Balances::default(), before: Before::Entry(0, GENESIS) }
+    pub(super) fn new(report: &'r mut AuditReport, progress: &'r mut Progress<P>) -> Self {
+        Self { report, progress, balances: Balances::default(), chain: Chain::default() }
     }
 
     /// Checks the entries up to `last`, and gives the balances that they make.
     pub(super) fn run(mut self, conn: &Connection, last: i64) -> Balances {
-        let total = last.unsigned_abs();
-        let done = scan(conn, COLUMNS, i64::MIN..=last, |step| {
+        let done = scan(conn, Table::Entry, COLUMNS, i64::MIN..=last, |step| {
             match step {
                 Step::Row(seq, row) => self.row(seq, row),
                 Step::Unreadable(lost) => self.unreadable(lost),
             }
-            if self.report.entries.is_multiple_of(SCAN_ROWS_MAX as u64) {
-                (self.progress)(self.report.entries, total);
-            }
+            self.progress.step();
             Ok::<(), Infallible>(())
         });
         let Ok(()) = done;
-        (self.progress)(self.report.entries, total);
-        if let Before::Entry(_, chain) = self.before {
-            self.report.head = hex::encode(chain);
+        if let Some(head) = self.chain.head() {
+            self.report.head = hex::encode(head);
         }
         self.balances
     }
 
     fn unreadable(&mut self, lost: RangeInclusive<i64>) {
         self.report.add(Finding::Unreadable { from: *lost.start(), to: *lost.end() });
-        self.before = Before::Unreadable;
+        self.chain.interrupted();
     }
 
     fn row(&mut self, seq: i64, row: &Row<'_>) {
@@ -86,26 +78,12 @@ impl<'r, P: FnMut(u64, u64)> Replay<'r, P> {
         self.fold(row);
     }
 
-    /// Compares with the chain value that is kept before it, not with a recomputed one: so each
-    /// break is named, and not everything behind the first.
     fn check_chain(&mut self, seq: i64, row: &Row<'_>) {
-        let chain = bytes(row, CHAIN);
-        if let Before::Entry(before, value) = self.before {
-            if seq == before + 1 {
-                if chain != link(&value, ours(row), bytes(row, SIGNED)) {
-                    self.broken(seq);
-                }
-            } else if seq > before {
-                self.report.add(Finding::RowsMissing { from: before + 1, to: seq - 1 });
-            } else {
-                // Before the first: nothing that we write.
-                self.broken(seq);
-                return;
-            }
-        }
-        match chain.try_into() {
-            Ok(value) => self.before = Before::Entry(seq, value),
-            Err(_) => self.before = Before::Entry(seq, GENESIS),
+        let follows = |before: &[u8; 32]| link(before, ours(row), bytes(row, SIGNED));
+        match self.chain.next(seq, bytes(row, CHAIN), follows) {
+            Place::Right => {}
+            Place::Broken => self.broken(seq),
+            Place::After { from, to } => self.report.add(Finding::RowsMissing { from, to }),
         }
     }
 
@@ -137,7 +115,7 @@ impl<'r, P: FnMut(u64, u64)> Replay<'r, P> {
         if natural(row, POSTED_AT).is_err() {
             self.report.add(Finding::ColumnDiffers { seq, column: "posted_at" });
         }
-        if !natural(row, CREDITS).is_ok_and(|credits| credits <= receipt.usage.total()) {
+        if !natural(row, CREDITS).is_ok_and(|credits| credits <= charge(receipt)) {
             self.report.add(Finding::ColumnDiffers { seq, column: "credits" });
         }
     }
@@ -178,7 +156,7 @@ fn read_receipt(signed: &[u8]) -> Result<(Receipt, Result<(), Rejected>), Reject
     Ok((receipt, verified))
 }
 
-fn bytes<'r>(row: &'r Row<'_>, place: usize) -> &'r [u8] {
+pub(super) fn bytes<'r>(row: &'r Row<'_>, place: usize) -> &'r [u8] {
     match row.get_ref(place) {
         Ok(ValueRef::Blob(bytes) | ValueRef::Text(bytes)) => bytes,
         _ => &[],

@@ -1,6 +1,6 @@
 //! The ledger to JSON Lines.
 
-use crate::{Reader, query::Found};
+use crate::{Reader, entry::Entry, query::Found};
 use std::io::{self, BufWriter, Write};
 
 /// What was written.
@@ -17,15 +17,14 @@ pub struct ExportReport {
 #[error("cannot write the export")]
 pub struct ExportError(#[from] io::Error);
 
-/// Writes all receipts, oldest first, in constant memory.
+/// Writes all receipts, oldest first, in constant memory, each with its order and its acknowledgement.
 pub fn export(ledger: &Reader, out: impl Write) -> Result<ExportReport, ExportError> {
     let mut out = BufWriter::new(out);
     let mut report = ExportReport::default();
     ledger.each(|found| match found {
         Found::Entry(entry) => {
             report.lines += 1;
-            out.write_all(entry.signed.as_bytes())?;
-            out.write_all(b"\n")
+            write_line(ledger, &entry, &mut out)
         }
         Found::Unreadable { .. } => {
             report.unreadable += 1;
@@ -34,4 +33,19 @@ pub fn export(ledger: &Reader, out: impl Write) -> Result<ExportReport, ExportEr
     })?;
     out.flush()?;
     Ok(report)
+}
+
+/// The receipt's own members first, as the first Lobstah wrote them.
+fn write_line(ledger: &Reader, entry: &Entry, out: &mut impl Write) -> io::Result<()> {
+    let papers = ledger.papers(entry.seq);
+    let Some(members) = entry.signed.strip_suffix('}').filter(|_| papers.order.is_some()) else {
+        return writeln!(out, "{}", entry.signed);
+    };
+    out.write_all(members.as_bytes())?;
+    for (name, statement) in [("order", papers.order), ("ack", papers.ack)] {
+        if let Some(statement) = statement {
+            write!(out, r#","{name}":{statement}"#)?;
+        }
+    }
+    out.write_all(b"}\n")
 }

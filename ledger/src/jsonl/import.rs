@@ -1,11 +1,12 @@
 //! JSON Lines into the ledger.
 
-use super::{BadLine, lines::Lines, read_line};
+use super::{BadLine, Held, lines::Lines, read_line};
 use crate::{
-    Ledger, Origin, PostError,
-    limits::{BATCH_RECEIPTS_MAX, REFUSED_LISTED_MAX},
+    Ledger, Origin, PostError, imported,
+    limits::{BATCH_PARTS_MAX, REFUSED_LISTED_MAX},
+    post::Item,
 };
-use protocol::{Receipt, Requester, Timestamp, Verified};
+use protocol::{Receipt, Requester, Timestamp};
 use serde::Serialize;
 use std::io::{self, BufRead};
 
@@ -47,7 +48,9 @@ pub enum ImportError {
     },
 }
 
-/// Keeps every good receipt of a file. A broken line is reported and stops nothing.
+/// Keeps every good receipt of a file, with the order and the acknowledgement beside it. A broken line is
+/// reported and stops nothing. No standing moves by it, but that an acknowledgement of a receipt of ours
+/// counts wherever it is read.
 ///
 /// `progress` is called after every batch with what there is so far.
 pub fn import(
@@ -83,25 +86,26 @@ struct Import<'l, P> {
     report: ImportReport,
     /// Line and foreignness of each receipt in the batch.
     lines: Vec<(u64, bool)>,
-    batch: Vec<Verified<Receipt>>,
+    batch: Vec<Result<imported::Line, PostError>>,
 }
 
 impl<P: FnMut(&ImportReport)> Import<'_, P> {
-    fn take(&mut self, line: u64, receipt: Result<Verified<Receipt>, BadLine>) -> Result<(), ImportError> {
+    fn take(&mut self, line: u64, held: Result<Held, BadLine>) -> Result<(), ImportError> {
         self.report.total += 1;
-        match receipt {
-            Ok(receipt) => {
+        match held {
+            Ok(Held { receipt, order, ack }) => {
                 self.lines.push((line, self.is_foreign(&receipt)));
-                self.batch.push(receipt);
+                let item = Item::new(receipt, u64::MAX, Origin::Imported, self.now);
+                self.batch.push(item.map(|item| imported::Line { item, order, ack }));
             }
             Err(bad) => self.refuse(bad),
         }
-        if self.batch.len() < BATCH_RECEIPTS_MAX { Ok(()) } else { self.post() }
+        if self.batch.len() < BATCH_PARTS_MAX { Ok(()) } else { self.post() }
     }
 
     fn post(&mut self) -> Result<(), ImportError> {
         let batch = std::mem::take(&mut self.batch);
-        let outcomes = self.ledger.post_many_blocking(batch, Origin::Imported, self.now);
+        let outcomes = self.ledger.import_blocking(batch);
         for ((line, foreign), outcome) in std::mem::take(&mut self.lines).into_iter().zip(outcomes) {
             match outcome {
                 Ok(posted) => {
@@ -109,10 +113,8 @@ impl<P: FnMut(&ImportReport)> Import<'_, P> {
                     self.report.already += u64::from(!posted.is_new());
                     self.report.foreign += u64::from(foreign);
                 }
-                Err(error @ (PostError::NonceReused { .. } | PostError::TooLong { .. })) => {
-                    self.refuse(BadLine::new(line, error));
-                }
-                Err(source) => return Err(ImportError::Post { line, source }),
+                Err(source @ PostError::Unwritten(_)) => return Err(ImportError::Post { line, source }),
+                Err(error) => self.refuse(BadLine::new(line, error)),
             }
         }
         (self.progress)(&self.report);

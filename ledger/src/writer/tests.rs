@@ -1,7 +1,7 @@
 //! What the writer owes to those who wait, when all goes well and when it does not.
 
 use crate::{
-    Ledger, Origin, PostError, Posted, audit::audit, block_on::block_on, limits::BATCH_RECEIPTS_MAX,
+    Ledger, Origin, PostError, Posted, Unwritten, audit::audit, block_on::block_on, limits::BATCH_PARTS_MAX,
 };
 use protocol::{Keypair, Receipt, Requester, Timestamp, Usage, Verified, receipt::Nonce};
 use rusqlite::Connection;
@@ -92,7 +92,7 @@ fn group_commit_costs_a_batch_not_a_flush_each() {
 fn many_at_once_are_a_few_transactions() {
     let home = Home::new();
     let ledger = home.open();
-    let receipts: Vec<_> = (0..2 * BATCH_RECEIPTS_MAX as u128 + 1).map(|n| home.nth(n)).collect();
+    let receipts: Vec<_> = (0..2 * BATCH_PARTS_MAX as u128 + 1).map(|n| home.nth(n)).collect();
     let outcomes = ledger.post_many_blocking(receipts, Origin::Imported, NOW);
     assert!(outcomes.iter().all(Result::is_ok));
     assert_eq!(ledger.written().commits, 3);
@@ -117,13 +117,15 @@ fn a_full_disk_refuses_and_loses_nothing() {
     };
     set_pages_max("1");
     let refused = (10..100).find_map(|n| post(n).err()).unwrap();
-    assert!(matches!(refused, PostError::DiskFull(_)), "{refused:?}");
+    assert!(matches!(refused, PostError::Unwritten(Unwritten::DiskFull(_))), "{refused:?}");
     assert!(refused.to_string().contains("free some space"));
 
     // All that waits is told, and the thread lives on.
     let batch = (1000..1064).map(|n| home.nth(n)).collect();
     let outcomes = ledger.post_many_blocking(batch, Origin::Served, NOW);
-    assert!(outcomes.iter().all(|outcome| matches!(outcome, Err(PostError::DiskFull(_)))));
+    assert!(
+        outcomes.iter().all(|outcome| matches!(outcome, Err(PostError::Unwritten(Unwritten::DiskFull(_)))))
+    );
 
     set_pages_max("4294967294");
     assert!((2000..2010).all(|n| post(n).is_ok()));
@@ -146,7 +148,7 @@ fn a_ledger_that_stays_locked_answers_everyone_and_lives_on() {
             })
         });
         for post in posts {
-            assert!(matches!(post.join().unwrap(), Err(PostError::Locked(_))));
+            assert!(matches!(post.join().unwrap(), Err(PostError::Unwritten(Unwritten::Locked(_)))));
         }
     });
     other.execute_batch("COMMIT").unwrap();
@@ -167,7 +169,11 @@ fn one_bad_receipt_does_not_refuse_the_others() {
     let outcomes = ledger.post_many_blocking((1..=3).map(|n| home.nth(n)).collect(), Origin::Served, NOW);
     assert!(matches!(
         outcomes[..],
-        [Ok(Posted::New { seq: 1 }), Err(PostError::Store(_)), Ok(Posted::New { seq: 2 })]
+        [
+            Ok(Posted::New { seq: 1 }),
+            Err(PostError::Unwritten(Unwritten::Store(_))),
+            Ok(Posted::New { seq: 2 })
+        ]
     ));
     home.assert_sound(2);
 }
@@ -198,7 +204,11 @@ fn damage_that_one_receipt_meets_does_not_refuse_the_others() {
     assert!(
         matches!(
             outcomes[..],
-            [Ok(Posted::New { seq: 1001 }), Err(PostError::Store(_)), Ok(Posted::New { seq: 1002 })]
+            [
+                Ok(Posted::New { seq: 1001 }),
+                Err(PostError::Unwritten(Unwritten::Store(_))),
+                Ok(Posted::New { seq: 1002 })
+            ]
         ),
         "{outcomes:?}"
     );

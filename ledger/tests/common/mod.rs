@@ -1,7 +1,10 @@
 //! What the tests share: keys, receipts, a ledger in a folder of its own.
 #![allow(clippy::unwrap_used, dead_code, reason = "each test uses a part of it")]
 
-use ledger::{Ledger, Origin, audit, audit::AuditReport};
+pub(crate) mod busy;
+pub(crate) mod trade;
+
+use ledger::{Ledger, Origin, Party, Standing, audit, audit::AuditReport};
 use protocol::{Keypair, NodeId, Receipt, Requester, Timestamp, Usage, Verified, receipt::Nonce};
 use std::path::{Path, PathBuf};
 
@@ -59,6 +62,12 @@ impl Home {
         self.folder.path().join(name)
     }
 
+    /// The names of what is in the folder.
+    pub(crate) fn beside(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.folder.path()).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    }
+
     /// The ledger of node 1.
     pub(crate) fn open(&self) -> Ledger {
         Ledger::open(&self.path(), id(1)).unwrap()
@@ -76,6 +85,27 @@ impl Home {
     /// A connection that nothing holds back, to do damage.
     pub(crate) fn raw(&self) -> rusqlite::Connection {
         rusqlite::Connection::open(self.path()).unwrap()
+    }
+
+    /// How node 1 stands with a node.
+    pub(crate) fn standing(&self, with: u8) -> Standing {
+        ledger::Reader::open(&self.path()).unwrap().standing(Party::Node(id(with))).unwrap()
+    }
+
+    /// Waits until nothing of a node runs here any more: what was dropped is released by the writer when
+    /// it gets to it.
+    pub(crate) fn wait_until_idle(&self, with: u8) {
+        const TRIES_MAX: u32 = 100_000;
+        let idle = (0..TRIES_MAX).any(|_| {
+            std::thread::yield_now();
+            self.standing(with).open_orders == 0
+        });
+        assert!(idle, "still reserved: {:?}", self.standing(with));
+    }
+
+    pub(crate) fn assert_sound(&self) {
+        let report = self.audit();
+        assert_eq!(report.findings, []);
     }
 
     pub(crate) fn audit(&self) -> AuditReport {

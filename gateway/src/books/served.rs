@@ -1,0 +1,167 @@
+//! The gateway's side: a worker's receipt checked against what was ordered and what came.
+
+use crate::{clock, node::Node, orders::Placed, tally::Tally};
+use ledger::{Origin, Posted};
+use protocol::{
+    Ack, NodeId, Receipt, Rejected, Requester, Timestamp, Usage, Verified,
+    carriers::{self},
+    judge::{self, Judgement, Received, Seen},
+};
+
+/// The gateway's side of one exchange.
+pub struct Served<'a> {
+    pub node: &'a Node,
+    pub worker: NodeId,
+    /// The order that was sent along; `None` to a worker of version 1.
+    pub order: Option<Placed>,
+    /// How many bytes were sent: with those that came back, the most tokens that are believed of a
+    /// receipt that answers no order.
+    pub bytes: u64,
+}
+
+/// Why a receipt is not kept. The answer reaches the tool all the same.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    #[error(transparent)]
+    Rejected(#[from] Rejected),
+    #[error("signed by another worker than the one that was asked")]
+    WrongWorker,
+    #[error("made out to another requester")]
+    WrongRequester,
+    #[error("more than five minutes old, or from the future")]
+    Stale,
+    #[error("seen before")]
+    Replayed,
+    #[error("it {0}")]
+    NotTheOrders(judge::Refusal),
+    #[error("not kept: {0}")]
+    Ledger(#[from] ledger::PostError),
+    #[error("not kept: {0}")]
+    Order(#[from] ledger::ReceiveError),
+}
+
+impl Refused {
+    /// The label in metrics and logs.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Refused::Rejected(Rejected::Malformed(_)) => "malformed",
+            Refused::Rejected(Rejected::UnsupportedVersion) => "unsupported_version",
+            Refused::Rejected(Rejected::BadSignature) => "bad_signature",
+            Refused::WrongWorker => "wrong_worker",
+            Refused::WrongRequester => "wrong_requester",
+            Refused::Stale => "stale",
+            Refused::Replayed => "replayed",
+            Refused::NotTheOrders(_) => "wrong_order",
+            Refused::Ledger(ledger::PostError::NonceReused { .. }) => "replayed",
+            Refused::Ledger(_) | Refused::Order(_) => "not_kept",
+        }
+    }
+}
+
+impl Served<'_> {
+    /// An answer came without a receipt; if one was made it is collected later.
+    pub(super) async fn missing(&self) {
+        self.node.metrics.receipt("missing");
+    }
+
+    /// Whether the receipt was kept; if not, why is counted and logged. `tally` is of what came before
+    /// the receipt, `text_bytes` at least as many as its text has.
+    pub(super) async fn check_and_keep(
+        &self,
+        carried: &[u8],
+        tally: Option<&Tally>,
+        text_bytes: u64,
+        answer_bytes: u64,
+    ) -> bool {
+        let seen = tally.map(|tally| Seen {
+            bytes: tally.bytes(),
+            sha256: tally.sha256(),
+            text_bytes: Some(text_bytes),
+        });
+        let received = seen.map_or(Received::Unknown, Received::Whole);
+        match self.keep(carried, &received, self.bytes + answer_bytes).await {
+            Ok(usage) => {
+                self.node.metrics.spent(usage);
+                self.node.strangers.prove(&self.worker);
+                true
+            }
+            Err(refused) => {
+                self.node.metrics.receipt(refused.label());
+                tracing::warn!(worker = %self.worker.short(), reason = %refused, "a receipt was refused");
+                false
+            }
+        }
+    }
+
+    async fn keep(&self, carried: &[u8], received: &Received, bytes_moved: u64) -> Result<Usage, Refused> {
+        let now = clock::now();
+        let receipt = check(carried, self.worker, self.node.me)?;
+        let usage = receipt.usage;
+        if let (Some(placed), true) = (&self.order, receipt.answers.is_some()) {
+            keep_ordered(self.node, receipt, placed, received, now).await?;
+            return Ok(usage);
+        }
+        if let Some(placed) = &self.order {
+            // A worker of version 1 knows of no orders, and keeps no receipts for them.
+            placed.forget(self.node).await;
+        }
+        if !receipt.is_fresh(now) {
+            return Err(Refused::Stale);
+        }
+        // No order stands behind it: more tokens than bytes went over the wire cannot be true.
+        match self.node.ledger.post_at_most(receipt, bytes_moved, Origin::Received, now).await? {
+            Posted::New { .. } => {
+                self.node.metrics.receipt("accepted");
+                Ok(usage)
+            }
+            Posted::Already { .. } => Err(Refused::Replayed),
+        }
+    }
+}
+
+/// Judges a receipt by its order and keeps it with our word on it, which a background task brings to
+/// the worker.
+pub async fn keep_ordered(
+    node: &Node,
+    receipt: Verified<Receipt>,
+    placed: &Placed,
+    received: &Received,
+    now: Timestamp,
+) -> Result<(), Refused> {
+    let order = placed.order();
+    let verdict = match judge::judge(&receipt, order.signed(), received) {
+        Judgement::Refuse(refusal) => return Err(Refused::NotTheOrders(refusal)),
+        judgement => {
+            if let Judgement::Dispute(dispute) = judgement {
+                tracing::warn!(worker = %order.worker.short(), %dispute, "a receipt is disputed");
+            }
+            let label = if judgement == Judgement::Ok { "accepted" } else { "disputed" };
+            node.metrics.receipt(label);
+            judgement.verdict()
+        }
+    };
+    let Some(verdict) = verdict else { return Err(Refused::NotTheOrders(judge::Refusal::NoOrder)) };
+    let ack = Ack {
+        order_sha256: order.signed().sha256(),
+        receipt_sha256: receipt.signed().sha256(),
+        verdict,
+        at: now,
+    };
+    let ack = ack.sign(&node.identity.node)?;
+    node.ledger.post_received(receipt, ack, now).await?;
+    Ok(())
+}
+
+/// The rules of SPEC section 3 that no order changes: whose it is, for whom, and a good signature.
+fn check(carried: &[u8], worker: NodeId, me: NodeId) -> Result<Verified<Receipt>, Refused> {
+    let signed = carriers::from_base64::<Receipt>(carried)?;
+    // Before the signature, which costs more: a stranger's receipt is not worth checking.
+    if signed.unverified().worker != worker {
+        return Err(Refused::WrongWorker);
+    }
+    let receipt = signed.verify()?;
+    if receipt.requester != Requester::Node(me) {
+        return Err(Refused::WrongRequester);
+    }
+    Ok(receipt)
+}

@@ -1,0 +1,104 @@
+//! Orders of the gateway: the most that it agrees to for one request at one worker, signed and
+//! remembered before the request is sent (SPEC section 4).
+
+use crate::{clock, node::Node, upstream::Upstream};
+use bytes::Bytes;
+use http::HeaderValue;
+use protocol::{
+    Credits, ModelName, NodeId, Order, Timestamp, Usage, Verified, canonical::sha256, carriers, order,
+};
+use std::time::Duration;
+
+/// An order is to be admitted within this; a worker's queue comes after that.
+const ADMITTED_WITHIN: Duration = Duration::from_secs(5 * 60);
+
+/// After "402, so much is available" an order is worth placing again if it leaves this many tokens.
+pub const SHRUNK_MIN: u64 = 256;
+
+/// An order that is kept in the ledger.
+#[derive(Clone, Debug)]
+pub struct Placed(Verified<Order>);
+
+/// What is ordered.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms<'a> {
+    /// As asked of the worker.
+    pub model: &'a ModelName,
+    /// The exact body that is sent.
+    pub body: &'a Bytes,
+    /// The longest answer that is agreed to.
+    pub output_max: u64,
+}
+
+impl Placed {
+    /// An order that was placed before, as the ledger has it.
+    pub fn again(order: Verified<Order>) -> Self {
+        Self(order)
+    }
+
+    pub fn order(&self) -> &Verified<Order> {
+        &self.0
+    }
+
+    /// As it travels.
+    pub fn header(&self) -> Option<HeaderValue> {
+        HeaderValue::try_from(carriers::to_header(self.0.signed())).ok()
+    }
+
+    /// No receipt will come for it.
+    pub async fn forget(&self, node: &Node) {
+        let lost = node.ledger.lost(self.0.worker, &self.0.order_id, clock::now()).await;
+        if let Err(error) = lost {
+            tracing::debug!(%error, "an order is still waited for");
+        }
+    }
+}
+
+/// Whether an upstream is ordered from: every peer but those of version 1.
+pub fn wanted(node: &Node, upstream: &Upstream) -> Option<NodeId> {
+    let worker = upstream.node()?;
+    let inventory = upstream.inventory();
+    let version1 = inventory.known && inventory.protocol < 2;
+    let listed = node.config().peers.iter().any(|peer| peer.pubkey == worker && peer.version1);
+    (!version1 && !listed).then_some(worker)
+}
+
+/// Signs an order and keeps it. Fails only where the ledger cannot be written: then nothing is sent,
+/// since what it costs could not be accounted for.
+pub async fn place(
+    node: &Node,
+    upstream: &Upstream,
+    worker: NodeId,
+    terms: &Terms<'_>,
+) -> Result<Placed, String> {
+    let now = clock::now();
+    let price = upstream.inventory().price(terms.model);
+    let max_input_tokens = order::max_input_tokens(terms.body.len() as u64);
+    let usage = Usage { input_tokens: max_input_tokens, output_tokens: terms.output_max };
+    let order = Order {
+        order_id: uuid::Uuid::new_v4().to_string(),
+        requester: node.me,
+        worker,
+        model: terms.model.clone(),
+        body_sha256: sha256(terms.body),
+        max_input_tokens,
+        max_output_tokens: terms.output_max,
+        max_credits: price.charge(usage),
+        created_at: now,
+        expires_at: Timestamp::from_millis(now.as_millis() + ADMITTED_WITHIN.as_millis() as u64),
+        answer_by: None,
+        model_digest: None,
+        price: Some(price),
+    };
+    let order = Verified::sign(order, &node.identity.node).map_err(|error| error.to_string())?;
+    node.ledger.place(&order, now).await.map_err(|error| error.to_string())?;
+    Ok(Placed(order))
+}
+
+/// The longest answer that `available` credits pay for, if it is worth an order.
+pub fn shrunk(upstream: &Upstream, terms: &Terms<'_>, available: u64) -> Option<u64> {
+    let price = upstream.inventory().price(terms.model);
+    let input = order::max_input_tokens(terms.body.len() as u64);
+    let output = price.output_within(Credits::saturating(available), input)?;
+    (output >= SHRUNK_MIN && output < terms.output_max).then_some(output)
+}

@@ -1,0 +1,159 @@
+//! Settling with workers, in the background: acknowledgements are brought to them, and receipts that did
+//! not arrive are collected (SPEC section 4).
+
+use crate::{
+    books, clock,
+    fetch::{self, Question},
+    node::Node,
+    orders::Placed,
+    target::Destination,
+};
+use bytes::Bytes;
+use futures::future::join_all;
+use http::{HeaderName, HeaderValue, Method};
+use ledger::{AckBatch, Awaited};
+use protocol::{
+    NodeId, Receipt, Signed, Timestamp,
+    auth::{Asked, Auth},
+    carriers::AUTH_HEADER,
+    judge::Received,
+};
+use std::time::Duration;
+use tokio::time::interval;
+
+/// How often it is looked what is to be done.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// So many workers are spoken to at once.
+const AT_ONCE: usize = 16;
+
+/// An order without a receipt is asked after when it is this old: most answers are over by then.
+const COLLECTED_AFTER: Duration = Duration::from_secs(20);
+
+/// A request that still runs, or a worker that is away, is asked again after this.
+const ASK_AGAIN: Duration = Duration::from_secs(60);
+
+/// The first pause after acknowledgements could not be brought; doubles with each try.
+const PAUSE_MIN: Duration = Duration::from_secs(5);
+
+/// The longest.
+const PAUSE_MAX: Duration = Duration::from_secs(15 * 60);
+
+/// Settles until the node stops.
+pub async fn run(node: &Node) {
+    let mut tick = interval(LOOK_EVERY);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = tick.tick() => {}
+            () = node.stopping.cancelled() => return,
+        }
+        tokio::select! {
+            () = round(node) => {}
+            () = node.stopping.cancelled() => return,
+        }
+    }
+}
+
+async fn round(node: &Node) {
+    let now = clock::now();
+    match node.ledger.due(now, AT_ONCE).await {
+        Ok(batches) => {
+            join_all(batches.into_iter().map(|batch| acknowledge(node, batch))).await;
+        }
+        Err(error) => tracing::warn!(%error, "acknowledgements wait"),
+    }
+    let before = Timestamp::from_millis(now.as_millis().saturating_sub(COLLECTED_AFTER.as_millis() as u64));
+    match node.ledger.unanswered(now, before, AT_ONCE).await {
+        Ok(awaited) => {
+            join_all(awaited.into_iter().map(|order| collect(node, order))).await;
+        }
+        Err(error) => tracing::warn!(%error, "receipts are not collected"),
+    }
+    // What nobody answered for as long as receipts are kept is not waited for any more.
+    let _ = node.ledger.give_up(now).await;
+}
+
+async fn acknowledge(node: &Node, batch: AckBatch) {
+    let AckBatch { worker, ids, body, tries } = batch;
+    let question = Question {
+        method: Method::POST,
+        path: "/v1/receipts/ack",
+        headers: Vec::new(),
+        body: Bytes::from(body),
+    };
+    let told = ask(node, worker, question).await;
+    let kept = match told {
+        // Refused ones would be refused again.
+        Some((200, _)) => {
+            node.metrics.receipt("acknowledged");
+            node.ledger.delivered(worker, ids, clock::now()).await
+        }
+        _ => {
+            let pause = PAUSE_MIN.saturating_mul(1 << tries.min(16)).min(PAUSE_MAX);
+            node.ledger.failed(worker, later(pause)).await
+        }
+    };
+    if let Err(error) = kept {
+        tracing::debug!(%error, "acknowledgements are brought again");
+    }
+}
+
+/// Asks a worker for the receipt of an order: what it made until we left, or while we were away.
+async fn collect(node: &Node, awaited: Awaited) {
+    let Awaited { worker, order, .. } = awaited;
+    let id = order.unverified().order_id.clone();
+    let path = format!("/v1/receipts/{id}");
+    let asked = Asked { worker, method: "GET", path: &path };
+    let auth = Auth::sign(&node.identity.node, &asked, clock::now()).to_header();
+    let Ok(auth) = HeaderValue::try_from(auth) else { return };
+    let question = Question::get(&path).with(HeaderName::from_static(AUTH_HEADER), auth);
+    let done = match ask(node, worker, question).await {
+        Some((200, body)) => keep(node, order, &body).await,
+        Some((404, _)) => node.ledger.lost(worker, &id, clock::now()).await.is_ok(),
+        _ => false,
+    };
+    if !done {
+        let _ = node.ledger.ask_again(worker, &id, later(ASK_AGAIN)).await;
+    }
+}
+
+/// Whether the receipt was kept, or is of no use and never will be.
+async fn keep(node: &Node, order: Signed<protocol::Order>, body: &[u8]) -> bool {
+    let id = order.unverified().order_id.clone();
+    let worker = order.unverified().worker;
+    let receipt = Signed::<Receipt>::parse(body).and_then(Signed::verify);
+    let (Ok(receipt), Ok(order)) = (receipt, order.verify()) else {
+        node.metrics.receipt("bad_signature");
+        return node.ledger.lost(worker, &id, clock::now()).await.is_ok();
+    };
+    let placed = Placed::again(order);
+    match books::keep_ordered(node, receipt, &placed, &Received::Unknown, clock::now()).await {
+        Ok(()) => {
+            node.metrics.receipt("collected");
+            true
+        }
+        Err(refused) => {
+            node.metrics.receipt(refused.label());
+            tracing::warn!(worker = %worker.short(), reason = %refused, "a collected receipt was refused");
+            false
+        }
+    }
+}
+
+/// Status and body of a worker's answer; `None` if it cannot be asked now.
+async fn ask(node: &Node, worker: NodeId, question: Question<'_>) -> Option<(u16, Vec<u8>)> {
+    let to = destination(node, worker)?;
+    let answer = fetch::ask(&node.connections, &to, question).await.ok()?;
+    Some((answer.status, answer.body))
+}
+
+fn destination(node: &Node, worker: NodeId) -> Option<Destination> {
+    let all = node.upstreams.all();
+    let friend = all.iter().find(|upstream| upstream.node() == Some(worker));
+    friend.map(|upstream| upstream.destination.clone()).or_else(|| node.strangers.destination(&worker))
+}
+
+fn later(pause: Duration) -> Timestamp {
+    Timestamp::from_millis(clock::now().as_millis() + pause.as_millis() as u64)
+}
