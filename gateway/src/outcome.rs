@@ -98,14 +98,14 @@ pub fn refused(status: u16, content_type: String, response: &ResponseHeader, bod
         400 | 409 | 413 | 415 | 422 => Outcome::Verdict(Refusal { status, content_type, body }),
         429 => Outcome::Next(Reason::Busy(retry_after(response))),
         300..400 => Outcome::Next(Reason::Status(status, "it redirects, which is not followed".into())),
-        _ => Outcome::Next(Reason::Status(status, brief(&body))),
+        _ => Outcome::Next(Reason::Status(status, brief(&error_message(&body).unwrap_or_default()))),
     }
 }
 
-/// The message of an error body, cut to a length that suits a list.
-fn brief(body: &[u8]) -> String {
+/// What an upstream says, cut to a length that suits a list, and without what a terminal obeys.
+pub fn brief(message: &str) -> String {
     const CHARS: usize = 200;
-    error_message(body).unwrap_or_default().chars().filter(|c| !c.is_control()).take(CHARS).collect()
+    message.chars().filter(|c| !c.is_control()).take(CHARS).collect()
 }
 
 /// How long a busy upstream wants to be left alone; a second if it does not say, or says 0: asking

@@ -31,6 +31,9 @@ use url::Url;
 /// So many of those who announce a model are weighed for one request, another part of them each time.
 const WEIGHED_MAX: usize = 512;
 
+/// So many strangers that did not answer are tried again by one request, after all others.
+const DOWN_MAX: usize = 2;
+
 /// So many models of strangers are listed.
 const MODELS_MAX: usize = 1000;
 
@@ -80,7 +83,12 @@ impl Strangers {
 
     /// Follows new settings.
     pub fn set_rules(&self, config: &config::Discovery) {
-        self.rules.store(Arc::new(Belief::new(config, self.block_private, self.may_be_here)));
+        let belief = Belief::new(config, self.block_private, self.may_be_here);
+        let before = self.rules.swap(Arc::new(belief));
+        if before.rules != belief.rules {
+            // What was let in by other rules is heard anew: the relays are asked again.
+            self.roster.write().clear(getrandom::u64().unwrap_or_default());
+        }
     }
 
     /// These are no strangers: friends, and the node itself.
@@ -96,12 +104,35 @@ impl Strangers {
         spread: usize,
         most: usize,
     ) -> Vec<Arc<Upstream>> {
-        let entries = self.roster.read().serving(model, WEIGHED_MAX, spread, clock::now());
+        let mut entries = self.roster.read().serving(model, WEIGHED_MAX, spread, clock::now());
         let now = Instant::now();
+        let mut down = Vec::new();
+        entries.retain(|entry| match entry.attached.get() {
+            Some(upstream) if upstream.serves(model) == Some(false) => false,
+            // One that announced itself since is no longer taken for down.
+            Some(upstream) if upstream.is_down_since(entry.announced_at) => {
+                down.push(Arc::clone(entry));
+                false
+            }
+            _ => true,
+        });
         let views: Vec<Candidate> = entries.iter().map(|entry| candidate(entry, model, now)).collect();
-        let best = route::best(&views, wish, spread, most);
-        let best = best.into_iter().filter_map(|place| self.upstream(&entries[place], model));
-        best.filter(|upstream| upstream.serves(model) != Some(false)).collect()
+        let mut best: Vec<_> = route::best(&views, wish, spread, most)
+            .into_iter()
+            .filter_map(|place| self.upstream(&entries[place], model))
+            .collect();
+        // Nobody is given up for good: where there is no other, a few are tried again.
+        let left = most.saturating_sub(best.len()).min(DOWN_MAX);
+        best.extend(down.iter().take(left).filter_map(|entry| self.upstream(entry, model)));
+        best
+    }
+
+    /// Those who announce the model and are not asked for it, with the reason; some of them.
+    pub fn passed_over(&self, model: &ModelName, most: usize) -> Vec<(Arc<Upstream>, &'static str)> {
+        let entries = self.roster.read().serving(model, WEIGHED_MAX, 0, clock::now());
+        let attached = entries.iter().filter_map(|entry| entry.attached.get());
+        let without = attached.filter(|upstream| upstream.serves(model) == Some(false)).take(most);
+        without.map(|upstream| (Arc::clone(upstream), "does not have the model that it announced")).collect()
     }
 
     /// The upstream of an entry, made when it is first chosen.
@@ -136,6 +167,11 @@ impl Strangers {
     /// Whether anybody announces the model.
     pub fn have(&self, model: &ModelName) -> bool {
         !self.roster.read().serving(model, 1, 0, clock::now()).is_empty()
+    }
+
+    /// How many gave way to others for want of room.
+    pub fn evicted(&self) -> u64 {
+        self.roster.read().evicted()
     }
 
     /// How many there are.

@@ -258,6 +258,12 @@ impl Upstream {
         self.lives.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Whether it did not answer, and has not announced itself since.
+    pub fn is_down_since(&self, announced_at: Timestamp) -> bool {
+        self.inventory.load().trouble.is_some()
+            && announced_at.as_millis() <= self.announced_at.load(Ordering::Relaxed)
+    }
+
     /// What is remembered of having asked a peer is remembered under this.
     pub fn incarnation(&self) -> Option<(NodeId, u64)> {
         self.node().map(|node| (node, self.lives.load(Ordering::Relaxed)))
