@@ -7,6 +7,10 @@ use std::{env, fs};
 #[path = "../benches/samples/strangers.rs"]
 mod strangers;
 
+/// The program's own: how much slack there is, is the allocator's doing.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const COUNT: u64 = 100_000;
 
 fn main() -> anyhow::Result<()> {

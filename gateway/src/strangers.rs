@@ -1,31 +1,29 @@
 //! Workers that announced themselves: the roster of live announcements, and what this node saw of those
 //! that it used.
 
+mod said;
+
+pub use said::source;
+
 use crate::{
-    breaker::Admission,
     clock,
     metrics::Heard,
-    observed::UNMEASURED,
     route::{self, Candidate},
-    upstream::{SaidOfItself, UNSAID_CONCURRENCY, Upstream},
+    upstream::Upstream,
 };
 use arc_swap::ArcSwap;
 use discovery::{
     Trust,
     event::{self, Checked, Refused, Rules},
     relays::{Ear, Garbage},
-    roster::{Entry, Limits, Roster, Source, TakenIn},
+    roster::{Entry, Limits, Roster, TakenIn},
     roster_file::{FILE_ENTRIES_MAX, RosterFile},
 };
 use nostr_sdk::{Event, EventId, PublicKey};
 use parking_lot::RwLock;
 use protocol::{Announcement, ModelName, NodeId, Signed, Tier};
-use std::{
-    collections::HashSet,
-    fmt,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use said::{candidate, label, said};
+use std::{collections::HashSet, fmt, sync::Arc, time::Instant};
 use url::Url;
 
 /// So many of those who announce a model are weighed for one request, another part of them each time.
@@ -36,9 +34,6 @@ const DOWN_MAX: usize = 2;
 
 /// So many models of strangers are listed.
 const MODELS_MAX: usize = 1000;
-
-/// What an answer is taken to have where only a speed is known.
-const NOMINAL_TOKENS: f64 = 300.0;
 
 /// An entry of the roster, with the upstream that it became when it was first chosen.
 pub type Stranger = Entry<Arc<Upstream>>;
@@ -266,63 +261,5 @@ impl Ear for Strangers {
 
     fn garbage(&self, _relay: &Url, _garbage: Garbage) {
         self.heard.count("garbage");
-    }
-}
-
-/// In metrics, beside the labels of what is refused.
-fn label(taken_in: TakenIn) -> &'static str {
-    match taken_in {
-        TakenIn::New => "new",
-        TakenIn::Newer { .. } => "newer",
-        TakenIn::Known => "known",
-        TakenIn::Older => "older",
-        TakenIn::Gone => "gone",
-        TakenIn::Withdrawn { .. } => "withdrawn",
-        TakenIn::Noted => "noted",
-        TakenIn::Ignored => "ignored",
-        TakenIn::NoRoom => "no_room",
-    }
-}
-
-/// How an entry looks to the choice: as it was seen, else as it says.
-fn candidate(entry: &Stranger, model: &ModelName, now: Instant) -> Candidate {
-    if let Some(upstream) = entry.attached.get() {
-        return upstream.candidate(0, now);
-    }
-    let room = entry.room;
-    let limit = room.map_or(UNSAID_CONCURRENCY, |room| room.concurrency as usize);
-    Candidate {
-        preference: 0,
-        admission: Admission::Admitting,
-        up: true,
-        in_flight: 0,
-        limit,
-        busy: false,
-        tier: Some(entry.tier),
-        others: room.map_or(0, |room| room.queue_depth as usize),
-        concurrency: limit,
-        service: service(entry, model).unwrap_or(UNMEASURED),
-    }
-}
-
-fn said(entry: &Stranger, model: &ModelName) -> SaidOfItself {
-    SaidOfItself {
-        at: entry.announced_at,
-        tier: entry.tier,
-        room: entry.room.map(|room| (room.concurrency as usize, room.queue_depth as usize)),
-        service: service(entry, model),
-    }
-}
-
-fn service(entry: &Stranger, model: &ModelName) -> Option<Duration> {
-    let speed = entry.offer(model)?.tokens_per_second()?.get();
-    Duration::try_from_secs_f64(NOMINAL_TOKENS / speed).ok()
-}
-
-/// The word for where a stranger was heard of.
-pub fn source(entry: &Stranger) -> &'static str {
-    match entry.source {
-        Source::Nostr => "nostr",
-        Source::Tracker => "tracker",
     }
 }
