@@ -227,6 +227,12 @@ impl<A: Clone> Roster<A> {
         self.ignored = nodes;
     }
 
+    /// Everybody leaves. Who served us, what was taken back and who is no stranger are remembered.
+    /// `seed` as in [`Roster::new`].
+    pub fn clear(&mut self, seed: u64) {
+        self.store = Store::new(seed);
+    }
+
     fn leaves(&mut self, place: u32, now: Timestamp) -> bool {
         let live = self.store.get(place).is_some_and(|slot| slot.is_live(now));
         if live {

@@ -112,7 +112,7 @@ fn price(config: &Config, model: &ModelName) -> Price {
 }
 
 /// `announce_url`, else the address that the worker listens on.
-fn announced_url(config: &Config) -> Option<Url> {
+pub fn announced_url(config: &Config) -> Option<Url> {
     let listens = || Url::parse(&format!("http://{}", config.worker.listen)).ok();
     config.discovery.announce_url.clone().or_else(listens)
 }

@@ -1,7 +1,7 @@
 //! One try at one upstream: it is ready to answer, or there is a reason to ask the next.
 
 use crate::{
-    outcome::{OpenStream, Outcome, Reason, WholeAnswer, error_message, refused, text},
+    outcome::{OpenStream, Outcome, Reason, WholeAnswer, brief, error_message, refused, text},
     sse::{self, Splitter},
     tally::Tally,
     target::{ConnectError, Connection, Connections, Destination, innermost},
@@ -229,7 +229,7 @@ async fn first_event(
                 continue;
             }
             if let Some(message) = event.data().and_then(error_message) {
-                return Err(broken(message));
+                return Err(broken(brief(&message)));
             }
             let first = run.slice(start..);
             return Ok(Outcome::Stream(Box::new(OpenStream { connection, splitter, first, tally })));

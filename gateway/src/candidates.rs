@@ -1,6 +1,9 @@
 //! Who may be asked for a model: the upstreams that a route reaches and that have it.
 
-use crate::{node::Node, upstream::Upstream};
+use crate::{
+    node::Node,
+    upstream::{Identity, Upstream},
+};
 use config::{Route, Target};
 use protocol::{ModelName, Tier};
 use std::sync::Arc;
@@ -35,7 +38,17 @@ impl<'a> Sought<'a> {
 
     /// Whether it has the model, as far as it said and was seen.
     pub fn has(&self, upstream: &Upstream) -> Option<bool> {
-        upstream.serves(self.model_for(upstream))
+        let model = self.model_for(upstream);
+        if upstream.identity == Identity::Local && self.stays_here() && runs_elsewhere(upstream, model) {
+            return Some(false);
+        }
+        upstream.serves(model)
+    }
+
+    /// A route that says `local` and nothing else, for more than one name, is a promise that nothing leaves
+    /// the machine. A model that Ollama runs in its cloud has to be named in full.
+    fn stays_here(&self) -> bool {
+        self.route.to == [Target::Local] && self.route.model.is_pattern()
     }
 
     /// Those of `reachable` that have the model (`Some(true)`), or never said what they have (`None`).
@@ -51,4 +64,9 @@ impl<'a> Sought<'a> {
         let best = node.strangers.best(self.model_for_peers(), self.tier(), node.next_spread(), most);
         best.into_iter().map(|upstream| (place, upstream)).collect()
     }
+}
+
+/// Whether Ollama would send the request on to its cloud.
+pub fn runs_elsewhere(local: &Upstream, model: &ModelName) -> bool {
+    upstream_ollama::is_cloud(model) || local.with_model(model, |model| model.remote).unwrap_or(false)
 }

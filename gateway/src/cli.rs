@@ -1,7 +1,8 @@
 //! The command line: what may be typed, and the exit code (0 done, 1 failed, 2 wrong use).
 
 use crate::commands::{
-    ReaderLeft, balance, config, demo, doctor, keygen, peers, receipts, relay, route, tracker, up,
+    ReaderLeft, balance, config, credit, demo, doctor, keygen, ledger, peers, receipts, relay, route,
+    tracker, up,
 };
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -42,6 +43,12 @@ enum Command {
     Route(route::Command),
     /// What this node earned and spent
     Balance(balance::Args),
+    /// What this node lends others, and what is settled with them
+    #[command(subcommand)]
+    Credit(credit::Command),
+    /// The file that the books are in
+    #[command(subcommand)]
+    Ledger(ledger::Command),
     /// The receipts in the ledger
     #[command(subcommand)]
     Receipts(receipts::Command),
@@ -85,6 +92,8 @@ pub fn run() -> ExitCode {
         Command::Peers(command) => peers::run(command),
         Command::Route(command) => route::run(command),
         Command::Balance(args) => balance::run(args),
+        Command::Credit(command) => credit::run(command),
+        Command::Ledger(command) => ledger::run(command),
         Command::Receipts(command) => receipts::run(command),
         Command::Doctor(args) => doctor::run(args),
         Command::Config(command) => config::run(command),

@@ -37,9 +37,9 @@ pub async fn run(node: &Arc<Node>, worker_listens: bool) {
 }
 
 /// Forgets who is gone, takes in what commands found, keeps the roster on disk.
-async fn keep_roster(node: &Node) {
+async fn keep_roster(node: &Arc<Node>) {
     let file = RosterFile::at(node.paths.strangers());
-    node.strangers.load(&file);
+    on_disk(node, &file, |node, file| node.strangers.load(file)).await;
     let mut seen = settings::stamp(file.path());
     let mut tick = interval(TIDY_EVERY);
     let mut saved_at = Instant::now();
@@ -51,15 +51,23 @@ async fn keep_roster(node: &Node) {
         node.strangers.expire();
         let now = settings::stamp(file.path());
         if now != seen {
-            node.strangers.load(&file);
+            on_disk(node, &file, |node, file| node.strangers.load(file)).await;
             seen = now;
         }
         if saved_at.elapsed() >= SAVE_EVERY {
-            save(node, &file);
+            on_disk(node, &file, save).await;
             (saved_at, seen) = (Instant::now(), settings::stamp(file.path()));
         }
     }
-    save(node, &file);
+    on_disk(node, &file, save).await;
+}
+
+/// Files, locks and thousands of signatures are no work for the threads that serve requests.
+async fn on_disk(node: &Arc<Node>, file: &RosterFile, work: fn(&Node, &RosterFile)) {
+    let (node, file) = (Arc::clone(node), file.clone());
+    if let Err(error) = tokio::task::spawn_blocking(move || work(&node, &file)).await {
+        tracing::error!(%error, "the file of strangers was not read or written");
+    }
 }
 
 /// A node that knows nobody, and never did, makes no file.

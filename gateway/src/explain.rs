@@ -9,6 +9,7 @@ use crate::{
     route::{self, Why},
     upstream::{Identity, Upstream},
 };
+use config::Target;
 use futures::future::join_all;
 use protocol::ModelName;
 use serde::{Deserialize, Serialize};
@@ -77,6 +78,12 @@ pub async fn explain(node: &Node, model: &ModelName, streamed: bool) -> Explaine
         })
         .collect();
     candidates.extend(aside.into_iter().map(|(upstream, reason)| explanation(&upstream, reason)));
+    if route.to.contains(&Target::Network) {
+        let passed_over = node.strangers.passed_over(sought.model_for_peers(), ATTEMPTS_MAX);
+        let named: Vec<String> = candidates.iter().map(|one| one.peer.clone()).collect();
+        let others = passed_over.into_iter().filter(|(upstream, _)| !named.contains(&upstream.name));
+        candidates.extend(others.map(|(upstream, why)| explanation(&upstream, why.to_owned())));
+    }
     candidates.extend(elsewhere(node, &reachable));
     Explained {
         model: model.to_string(),
@@ -104,13 +111,9 @@ fn sort(
     let mut have = sought.who(reachable, Some(true));
     let mut aside = Vec::new();
     for (place, upstream) in strangers {
-        let inventory = upstream.inventory();
-        match (&inventory.trouble, sought.has(&upstream)) {
-            (Some(why), _) => aside.push((upstream, why.clone())),
-            (None, Some(false)) => {
-                aside.push((upstream, "does not have the model that it announced".to_owned()));
-            }
-            (None, _) => have.push((place, upstream)),
+        match sought.has(&upstream) {
+            Some(false) => aside.push((upstream, "does not have the model that it announced".to_owned())),
+            _ => have.push((place, upstream)),
         }
     }
     let unsaid = sought.who(reachable, None);
@@ -121,7 +124,14 @@ fn sort(
         aside.extend(unsaid.into_iter().map(|(_, upstream)| (upstream, reason.to_owned())));
     }
     for (_, upstream) in sought.who(reachable, Some(false)) {
-        let reason = upstream.inventory().trouble.clone().unwrap_or_else(|| "does not have the model".into());
+        let inventory = upstream.inventory();
+        let reason = match &inventory.trouble {
+            _ if upstream.serves(sought.model_for(&upstream)) == Some(true) => {
+                "runs in Ollama's cloud; a route to local alone has to name it in full".to_owned()
+            }
+            Some(why) => why.clone(),
+            None => "does not have the model".to_owned(),
+        };
         aside.push((upstream, reason));
     }
     (have, aside)

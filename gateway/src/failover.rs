@@ -77,8 +77,6 @@ struct Seat {
     upstream: Arc<Upstream>,
     /// The request was sent to it, once at least.
     asked: bool,
-    /// It did not say in time what it has.
-    silent: bool,
     /// It is not tried any more.
     done: bool,
 }
@@ -109,8 +107,7 @@ enum Pick {
 impl<'a> Search<'a> {
     /// `candidates` with their group's place in the route; not empty.
     pub fn new(node: &'a Node, candidates: Vec<Reachable>, wanted: Wanted<'a>) -> Self {
-        let seat =
-            |(preference, upstream)| Seat { preference, upstream, asked: false, silent: false, done: false };
+        let seat = |(preference, upstream)| Seat { preference, upstream, asked: false, done: false };
         let give_up_at = tokio::time::Instant::now() + wanted.max_wait;
         let seats = candidates.into_iter().map(seat).collect();
         Self { node, seats, tried: Tried::default(), give_up_at, wanted }
@@ -122,7 +119,7 @@ impl<'a> Search<'a> {
         down: &mut Downstream,
         ask: impl Fn(&Upstream) -> Ask<'b>,
     ) -> Result<Ready, NoAnswer> {
-        while self.tried.len() < ATTEMPTS_MAX {
+        while self.attempts() < ATTEMPTS_MAX {
             let (place, slot) = match self.pick() {
                 Pick::Try(place, slot) => (place, slot),
                 Pick::Wait(until) => match self.wait(down, until).await? {

@@ -78,6 +78,8 @@ async fn begin<'a>(
         Ok(body) => body,
         Err(failure) => return down.fail_early(&failure).await.map(|()| None),
     };
+    // Those of now, after what may have been a long upload: as new as the upstreams that are asked.
+    let config = node.config();
     let view = match RequestView::read(&body.bytes) {
         Ok(view) => view,
         Err(bad) => return down.fail(&bad.into()).await.map(|()| None),

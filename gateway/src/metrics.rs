@@ -45,6 +45,8 @@ pub struct Metrics {
     pub heard: Heard,
     requests_open: Gauge,
     requests_waiting: Gauge,
+    strangers: Gauge,
+    strangers_evicted: Gauge,
 }
 
 static BUILD: LazyLock<String> = LazyLock::new(|| env!("CARGO_PKG_VERSION").to_owned());
@@ -67,6 +69,8 @@ impl Default for Metrics {
             heard: Heard::default(),
             requests_open: Gauge::default(),
             requests_waiting: Gauge::default(),
+            strangers: Gauge::default(),
+            strangers_evicted: Gauge::default(),
             registry: Registry::default(),
         };
         let build = Family::<BuildLabels, Gauge>::default();
@@ -89,6 +93,12 @@ impl Default for Metrics {
             "requests_waiting",
             "Requests waiting for a place now",
             this.requests_waiting.clone(),
+        );
+        registry.register("strangers", "Workers in the roster now", this.strangers.clone());
+        registry.register(
+            "strangers_evicted",
+            "Workers that gave way to others for want of room",
+            this.strangers_evicted.clone(),
         );
         Self { registry, ..this }
     }
@@ -135,6 +145,12 @@ impl Metrics {
     fn count(&self, side: &'static str, usage: Usage) {
         self.tokens.get_or_create(&TokenLabels { side, kind: "input" }).inc_by(usage.input_tokens);
         self.tokens.get_or_create(&TokenLabels { side, kind: "output" }).inc_by(usage.output_tokens);
+    }
+
+    /// How many strangers there are, and how many gave way.
+    pub fn strangers(&self, known: usize, evicted: u64) {
+        self.strangers.set(known as i64);
+        self.strangers_evicted.set(evicted as i64);
     }
 
     /// The text of `GET /metrics`, with the gauges set to what they are now.

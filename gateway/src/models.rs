@@ -1,6 +1,7 @@
 //! `GET /v1/models`: which models there are, as OpenAI's API lists them.
 
 use crate::{
+    candidates::Sought,
     downstream::{Downstream, Gone},
     exchange::Role,
     failure::Failure,
@@ -76,7 +77,11 @@ fn reached(node: &Node, config: &Config, all: &[Arc<Upstream>]) -> Vec<Listed> {
     let mut list = List::default();
     for upstream in all {
         for model in upstream.inventory().models() {
-            if config.route_for(model.name.as_str()).to.iter().any(|group| upstream.is_in(group)) {
+            let route = config.route_for(model.name.as_str());
+            let sought = Sought { model: &model.name, route: &route, streamed: false };
+            let reached = route.to.iter().any(|group| upstream.is_in(group));
+            // What a route gives another name is listed below, where that other is there.
+            if reached && sought.model_for(upstream) == &model.name && sought.has(upstream) == Some(true) {
                 list.add(model.clone(), owner(upstream));
             }
         }

@@ -5,7 +5,7 @@ use crate::{
     failure::Failure,
     metrics::Metrics,
     prober::Prober,
-    settings::{self, Reload, Settings, Source, Stamp},
+    settings::{self, Reading, Settings, Source, Stamp},
     slots::Slots,
     strangers::Strangers,
     target::Connections,
@@ -62,6 +62,8 @@ pub struct Node {
     spread: AtomicUsize,
     /// The list of peers as it was when it was last taken.
     peers_seen: Mutex<Option<Stamp>>,
+    /// Held while settings or peers are taken: the newest is the last that is put in force.
+    taking: Mutex<()>,
 }
 
 /// What a node is built from.
@@ -110,6 +112,7 @@ impl Node {
             stopping: CancellationToken::new(),
             ledger_failed_at: Mutex::default(),
             spread: AtomicUsize::new(0),
+            taking: Mutex::default(),
             peers_seen: Mutex::new(settings::stamp(&paths.peers)),
             settings: Settings::new(config, source),
             paths,
@@ -131,19 +134,51 @@ impl Node {
 
     /// Takes the friends and other servers as they are listed now. A node is no upstream of its own.
     pub fn take_peers(&self) -> anyhow::Result<()> {
-        let friends: Vec<PeerEntry> =
-            self.friends()?.into_iter().filter(|peer| peer.pubkey != self.me).collect();
-        self.strangers.leave_out(friends.iter().map(|peer| peer.pubkey).chain([self.me]).collect());
-        let mut others = upstreams(friends)?;
-        for server in &self.config().upstreams {
-            others.push(Upstream::server(server)?);
-        }
-        self.upstreams.set_others(others);
+        let _one_at_a_time = self.taking.lock();
+        let others = self.others(&self.config())?;
+        self.set_others(others);
         Ok(())
     }
 
-    /// Brings everything that was built from the settings in line with those in force.
-    pub fn take_settings(&self) {
+    fn others(&self, config: &Config) -> anyhow::Result<Vec<Arc<Upstream>>> {
+        let friends = friends(config, &self.peers)?;
+        let mut others = upstreams(friends.into_iter().filter(|peer| peer.pubkey != self.me).collect())?;
+        for server in &config.upstreams {
+            others.push(Upstream::server(server)?);
+        }
+        Ok(others)
+    }
+
+    fn set_others(&self, others: Vec<Arc<Upstream>>) {
+        let friends = others.iter().filter_map(|upstream| upstream.node());
+        self.strangers.leave_out(friends.chain([self.me]).collect());
+        self.upstreams.set_others(others);
+    }
+
+    /// Reads `lobstah.toml` now (SIGHUP), and says in the log what came of it.
+    pub fn reload(&self) {
+        let _one_at_a_time = self.taking.lock();
+        if let Some(reading) = self.settings.read() {
+            self.take(reading);
+        }
+    }
+
+    /// All of the new settings come into force, or none: what can fail is done before anything is
+    /// changed.
+    fn take(&self, reading: Reading) {
+        settings::log(&reading, self.paths.config.path());
+        let Reading::New { config, .. } = reading else {
+            let result = if matches!(reading, Reading::Gone) { "gone" } else { "refused" };
+            return self.metrics.reload(result);
+        };
+        let others = match self.others(&config) {
+            Ok(others) => others,
+            Err(error) => {
+                tracing::error!("the old settings stay in force: {error:#}");
+                return self.metrics.reload("refused");
+            }
+        };
+        self.settings.put_in_force(*config);
         let config = self.config();
         self.slots.set_queue_max(config.gateway.queue);
         let local = &self.upstreams.local().lane;
@@ -151,24 +186,9 @@ impl Node {
         self.slots.lane_grew(local);
         self.engine.resize(&config.worker);
         self.strangers.set_rules(&config.discovery);
-        if let Err(error) = self.take_peers() {
-            tracing::error!(%error, "the list of peers cannot be read; the old one stays");
-        }
-    }
-
-    /// Reads `lobstah.toml` now (SIGHUP), and says in the log what came of it.
-    pub fn reload(&self) {
-        if let Some(reload) = self.settings.reload() {
-            self.reloaded(&reload);
-        }
-    }
-
-    fn reloaded(&self, reload: &Reload) {
-        settings::log(reload, self.paths.config.path());
-        if let Reload::Applied { .. } = reload {
-            self.take_settings();
-        }
-        self.metrics.reload(reload.label());
+        self.set_others(others);
+        tracing::info!("new settings are in force");
+        self.metrics.reload("applied");
     }
 
     /// A number that no two requests in a row share: spreads ties among equal upstreams.
@@ -208,8 +228,11 @@ impl Node {
                 _ = tick.tick() => {}
                 () = self.stopping.cancelled() => return,
             }
-            if let Some(reload) = self.settings.look() {
-                self.reloaded(&reload);
+            {
+                let _one_at_a_time = self.taking.lock();
+                if let Some(reading) = self.settings.look() {
+                    self.take(reading);
+                }
             }
             self.look_at_peers();
         }

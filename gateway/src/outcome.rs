@@ -100,15 +100,18 @@ pub fn error_message(data: &[u8]) -> Option<String> {
 /// What an answer outside of 200 to 299 means.
 pub fn refused(status: u16, content_type: String, response: &ResponseHeader, body: Bytes) -> Outcome {
     match status {
-        402 => Outcome::Next(Reason::NoCredit { available: available(&body), message: brief(&body) }),
+        402 => Outcome::Next(Reason::NoCredit {
+            available: available(&body),
+            message: brief(&error_message(&body).unwrap_or_default()),
+        }),
         // About the order, which is ours, and not about the request.
         409 if matches!(code(&body).as_deref(), Some("order_already_used" | "quote_changed")) => {
-            Outcome::Next(Reason::Status(status, brief(&body)))
+            Outcome::Next(Reason::Status(status, brief(&error_message(&body).unwrap_or_default())))
         }
         400 | 409 | 413 | 415 | 422 => Outcome::Verdict(Refusal { status, content_type, body }),
         429 => Outcome::Next(Reason::Busy(retry_after(response))),
         300..400 => Outcome::Next(Reason::Status(status, "it redirects, which is not followed".into())),
-        _ => Outcome::Next(Reason::Status(status, brief(&body))),
+        _ => Outcome::Next(Reason::Status(status, brief(&error_message(&body).unwrap_or_default()))),
     }
 }
 
@@ -125,10 +128,10 @@ fn available(body: &[u8]) -> Option<u64> {
     error_object(body)?.get("availableTokens")?.as_u64()
 }
 
-/// The message of an error body, cut to a length that suits a list.
-fn brief(body: &[u8]) -> String {
+/// What an upstream says, cut to a length that suits a list, and without what a terminal obeys.
+pub fn brief(message: &str) -> String {
     const CHARS: usize = 200;
-    error_message(body).unwrap_or_default().chars().filter(|c| !c.is_control()).take(CHARS).collect()
+    message.chars().filter(|c| !c.is_control()).take(CHARS).collect()
 }
 
 /// How long a busy upstream wants to be left alone; a second if it does not say, or says 0: asking

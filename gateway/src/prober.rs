@@ -34,6 +34,9 @@ const STRANGER_FRESH: Duration = Duration::from_secs(30);
 /// So many strangers are remembered as asked; beyond it some are asked anew.
 const STRANGERS_MAX: u64 = 4096;
 
+/// So many models are kept of what a stranger says that it has: there may be very many strangers.
+const STRANGERS_MODELS_MAX: usize = 32;
+
 /// Details of so many models are remembered, by digest; beyond it they are asked for anew.
 const DETAILS_MAX: usize = 4096;
 
@@ -109,6 +112,8 @@ impl Prober {
     /// Asks unless somebody did within `age`. Several who want to know wait for one answer.
     pub async fn if_older(&self, upstream: &Upstream, age: Duration) {
         let mut probed = upstream.probed.lock().await;
+        // A paid server is not asked for its list each time that somebody looks.
+        let age = if upstream.server.is_some() { age.max(EVERY_OF_SERVERS) } else { age };
         if probed.is_none_or(|at| at.elapsed() >= age) {
             self.ask(upstream).await;
             *probed = Some(Instant::now());
@@ -209,7 +214,10 @@ impl Prober {
             return Err(Trouble::AnotherNode(key.chars().filter(|c| !c.is_control()).take(80).collect()));
         }
         let ours = upstream.lane.in_flight();
-        let mut inventory = Inventory::answered(named(said.models.unwrap_or_default()));
+        let most = if upstream.is_stranger() { STRANGERS_MODELS_MAX } else { ANNOUNCED_MODELS_MAX };
+        let mut models = named(said.models.unwrap_or_default());
+        models.truncate(most);
+        let mut inventory = Inventory::answered(models);
         inventory.protocol = said.protocol.unwrap_or(1);
         inventory.tier = said.tier.as_deref().map(Tier::from_wire);
         inventory.prices = priced(said.prices.unwrap_or_default());

@@ -71,6 +71,7 @@ async fn metrics(node: &Node, role: Role, down: &mut Downstream) -> Result<(), G
         return down.fail(&Failure::NotFound { what: "the route /metrics (to other machines)".into() }).await;
     }
     let waiting = node.slots.waiting() + node.engine.slots.waiting();
+    node.metrics.strangers(node.strangers.len(), node.strangers.evicted());
     let body = node.metrics.encode(node.open.len(), waiting);
     down.answer(200, "application/openmetrics-text; version=1.0.0; charset=utf-8", &[], body.into()).await
 }

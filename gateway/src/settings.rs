@@ -25,26 +25,16 @@ pub struct Source {
     pub flags: Vec<Flag>,
 }
 
-/// What came of reading the file again.
+/// What reading the file again gave. Nothing of it is in force yet.
 #[derive(Debug)]
-pub enum Reload {
-    /// New settings are in force. `needs_restart` are the keys whose change waits for a restart.
-    Applied { needs_restart: Vec<&'static str> },
+pub enum Reading {
+    /// New settings. `needs_restart` are the keys whose change waits for a restart: the values that the
+    /// node runs on stand in their place.
+    New { config: Box<Config>, needs_restart: Vec<&'static str> },
     /// The old ones stay.
     Refused(Vec<Problem>),
     /// Somebody took the file away; the old settings stay.
     Gone,
-}
-
-impl Reload {
-    /// The label in metrics.
-    pub fn label(&self) -> &'static str {
-        match self {
-            Reload::Applied { .. } => "applied",
-            Reload::Refused(_) => "refused",
-            Reload::Gone => "gone",
-        }
-    }
 }
 
 /// The settings in force.
@@ -56,9 +46,12 @@ pub struct Settings {
     changed: watch::Sender<()>,
 }
 
+#[derive(Clone, Copy)]
 struct Seen {
     read: Option<Stamp>,
     looked: Option<Stamp>,
+    /// There was a file once: that it is missing is then no wish for the defaults.
+    had_file: bool,
 }
 
 /// What tells one state of a file from another: a rename gives it another inode at least.
@@ -75,7 +68,7 @@ impl Settings {
     /// Without a source they never change.
     pub fn new(config: Config, source: Option<Source>) -> Self {
         let read = source.as_ref().and_then(|source| stamp(source.file.path()));
-        let seen = Mutex::new(Seen { read, looked: read });
+        let seen = Mutex::new(Seen { read, looked: read, had_file: read.is_some() });
         Self { current: ArcSwap::from_pointee(config), source, seen, changed: watch::Sender::new(()) }
     }
 
@@ -91,7 +84,7 @@ impl Settings {
 
     /// Reads the file if it changed since it was last read. A file that is still being written is left
     /// alone until it is the same at two looks: an editor that empties it first must not empty the settings.
-    pub fn look(&self) -> Option<Reload> {
+    pub fn look(&self) -> Option<Reading> {
         let source = self.source.as_ref()?;
         let now = stamp(source.file.path());
         {
@@ -102,59 +95,83 @@ impl Settings {
                 return None;
             }
         }
-        Some(self.reload_from(source))
+        Some(self.read_from(source))
     }
 
     /// Reads the file at once; `None` if there is no source.
-    pub fn reload(&self) -> Option<Reload> {
-        self.source.as_ref().map(|source| self.reload_from(source))
+    pub fn read(&self) -> Option<Reading> {
+        self.source.as_ref().map(|source| self.read_from(source))
     }
 
-    fn reload_from(&self, source: &Source) -> Reload {
-        let before = stamp(source.file.path());
-        let had_file = self.seen.lock().read.is_some();
-        self.seen.lock().read = before;
-        if before.is_none() && had_file {
-            return Reload::Gone;
-        }
-        let config = match config::load(&source.file, &source.env, &source.flags) {
-            Ok(loaded) => loaded.config,
-            Err(problems) => return Reload::Refused(problems),
+    fn read_from(&self, source: &Source) -> Reading {
+        let now = stamp(source.file.path());
+        let had_file = {
+            let mut seen = self.seen.lock();
+            seen.read = now;
+            seen.had_file |= now.is_some();
+            seen.had_file
         };
-        let needs_restart = needs_restart(&self.current(), &config);
+        if now.is_none() && had_file {
+            return Reading::Gone;
+        }
+        let mut config = match config::load(&source.file, &source.env, &source.flags) {
+            Ok(loaded) => loaded.config,
+            Err(problems) => return Reading::Refused(problems),
+        };
+        let needs_restart = keep_what_runs(&self.current(), &mut config);
+        if config.gateway.api_keys.is_empty() && !config.gateway.listen.ip().is_loopback() {
+            return Reading::Refused(vec![unlocked(&config)]);
+        }
+        Reading::New { config: Box::new(config), needs_restart }
+    }
+
+    /// Puts settings in force.
+    pub fn put_in_force(&self, config: Config) {
         self.current.store(Arc::new(config));
         self.changed.send_replace(());
-        Reload::Applied { needs_restart }
     }
 }
 
-/// The keys that differ and that a running node cannot follow.
-fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
+/// Puts what a running node cannot change back to what it runs on, and names the keys: a listener that
+/// stays open keeps its rules.
+fn keep_what_runs(running: &Config, new: &mut Config) -> Vec<&'static str> {
     let changed = [
-        ("gateway.listen", old.gateway.listen != new.gateway.listen),
-        ("worker.listen", old.worker.listen != new.worker.listen),
-        ("worker.enabled", old.worker.enabled != new.worker.enabled),
-        ("ollama.url", old.ollama.url != new.ollama.url),
+        ("gateway.listen", running.gateway.listen != new.gateway.listen),
+        ("worker.listen", running.worker.listen != new.worker.listen),
+        ("worker.enabled", running.worker.enabled != new.worker.enabled),
+        ("ollama.url", running.ollama.url != new.ollama.url),
     ];
+    new.gateway.listen = running.gateway.listen;
+    new.worker.listen = running.worker.listen;
+    new.worker.enabled = running.worker.enabled;
+    new.ollama.url = running.ollama.url.clone();
     changed.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
 }
 
-/// Says in the log what came of a reload.
-pub fn log(reload: &Reload, path: &Path) {
-    match reload {
-        Reload::Applied { needs_restart } => {
-            tracing::info!(path = %path.display(), "new settings are in force");
+fn unlocked(config: &Config) -> Problem {
+    Problem {
+        source: config::Source::Defaults,
+        key: "gateway.api_keys".into(),
+        message: format!("the gateway listens on {} and would need no key", config.gateway.listen),
+        hint: Some("keep a key, or restart with a loopback address".into()),
+    }
+}
+
+/// Says in the log what came of reading the file again.
+pub fn log(reading: &Reading, path: &Path) {
+    match reading {
+        Reading::New { needs_restart, .. } => {
             if !needs_restart.is_empty() {
                 tracing::warn!("restart for what changed in {}", needs_restart.join(", "));
             }
         }
-        Reload::Refused(problems) => {
+        Reading::Refused(problems) => {
             for problem in problems {
                 tracing::error!("{problem}");
             }
             tracing::error!("{} is not taken; the old settings stay in force", path.display());
         }
-        Reload::Gone => {
+        Reading::Gone => {
             tracing::error!("{} is gone; the old settings stay in force", path.display());
         }
     }
@@ -187,8 +204,10 @@ mod tests {
         assert!(settings.look().is_none());
         write(&folder, "[gateway]\nqueue = 7\nlisten = \"127.0.0.1:9\"\n");
         assert!(settings.look().is_none(), "it may still be written");
-        let Some(Reload::Applied { needs_restart }) = settings.look() else { panic!("not taken") };
+        let Some(Reading::New { config, needs_restart }) = settings.look() else { panic!("not taken") };
         assert_eq!(needs_restart, ["gateway.listen"]);
+        assert_eq!(config.gateway.listen, settings.current().gateway.listen, "it listens there still");
+        settings.put_in_force(*config);
         assert_eq!(settings.current().gateway.queue, 7);
         assert!(changes.has_changed().unwrap());
         assert!(settings.look().is_none());
@@ -199,16 +218,26 @@ mod tests {
         let (folder, settings) = settings("[gateway]\nqueue = 5\n");
         write(&folder, "[gateway]\nqueue = [\n");
         assert!(settings.look().is_none());
-        let Some(Reload::Refused(problems)) = settings.look() else { panic!("not refused") };
+        let Some(Reading::Refused(problems)) = settings.look() else { panic!("not refused") };
         assert!(problems[0].to_string().contains("lobstah.toml:2"), "{}", problems[0]);
         assert!(settings.look().is_none(), "said once");
         std::fs::remove_file(folder.path().join("lobstah.toml")).unwrap();
         assert!(settings.look().is_none());
-        assert!(matches!(settings.look(), Some(Reload::Gone)));
+        assert!(matches!(settings.look(), Some(Reading::Gone)));
+        assert!(matches!(settings.read(), Some(Reading::Gone)), "also when it is told to read");
         assert_eq!(settings.current().gateway.queue, 5);
         write(&folder, "[gateway]\nqueue = 6\n");
         assert!(settings.look().is_none());
-        assert!(matches!(settings.look(), Some(Reload::Applied { .. })));
-        assert_eq!(settings.current().gateway.queue, 6);
+        let Some(Reading::New { config, .. }) = settings.look() else { panic!("not taken") };
+        assert_eq!(config.gateway.queue, 6);
+    }
+
+    #[test]
+    fn a_gateway_that_others_reach_is_never_left_without_keys() {
+        let (folder, settings) = settings("[gateway]\nlisten = \"0.0.0.0:0\"\napi_keys = [\"sk-1\"]\n");
+        write(&folder, "[gateway]\nlisten = \"127.0.0.1:0\"\n");
+        assert!(settings.look().is_none());
+        let Some(Reading::Refused(problems)) = settings.look() else { panic!("taken") };
+        assert!(problems[0].to_string().contains("api_keys"), "{}", problems[0]);
     }
 }

@@ -1,42 +1,40 @@
 //! Workers that announced themselves: the roster of live announcements, and what this node saw of those
 //! that it used.
 
+mod said;
+
+pub use said::source;
+
 use crate::{
-    breaker::Admission,
     clock,
     metrics::Heard,
-    observed::UNMEASURED,
     route::{self, Candidate},
     target::Destination,
-    upstream::{SaidOfItself, UNSAID_CONCURRENCY, Upstream},
+    upstream::Upstream,
 };
 use arc_swap::ArcSwap;
 use discovery::{
     Trust,
     event::{self, Checked, Refused, Rules},
     relays::{Ear, Garbage},
-    roster::{Entry, Limits, Roster, Source, TakenIn},
+    roster::{Entry, Limits, Roster, TakenIn},
     roster_file::{FILE_ENTRIES_MAX, RosterFile},
 };
 use nostr_sdk::{Event, EventId, PublicKey};
 use parking_lot::RwLock;
 use protocol::{Announcement, ModelName, NodeId, Signed, Tier};
-use std::{
-    collections::HashSet,
-    fmt,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use said::{candidate, label, said};
+use std::{collections::HashSet, fmt, sync::Arc, time::Instant};
 use url::Url;
 
 /// So many of those who announce a model are weighed for one request, another part of them each time.
 const WEIGHED_MAX: usize = 512;
 
+/// So many strangers that did not answer are tried again by one request, after all others.
+const DOWN_MAX: usize = 2;
+
 /// So many models of strangers are listed.
 const MODELS_MAX: usize = 1000;
-
-/// What an answer is taken to have where only a speed is known.
-const NOMINAL_TOKENS: f64 = 300.0;
 
 /// An entry of the roster, with the upstream that it became when it was first chosen.
 pub type Stranger = Entry<Arc<Upstream>>;
@@ -81,7 +79,12 @@ impl Strangers {
 
     /// Follows new settings.
     pub fn set_rules(&self, config: &config::Discovery) {
-        self.rules.store(Arc::new(Belief::new(config, self.block_private, self.may_be_here)));
+        let belief = Belief::new(config, self.block_private, self.may_be_here);
+        let before = self.rules.swap(Arc::new(belief));
+        if before.rules != belief.rules {
+            // What was let in by other rules is heard anew: the relays are asked again.
+            self.roster.write().clear(getrandom::u64().unwrap_or_default());
+        }
     }
 
     /// These are no strangers: friends, and the node itself.
@@ -97,12 +100,35 @@ impl Strangers {
         spread: usize,
         most: usize,
     ) -> Vec<Arc<Upstream>> {
-        let entries = self.roster.read().serving(model, WEIGHED_MAX, spread, clock::now());
+        let mut entries = self.roster.read().serving(model, WEIGHED_MAX, spread, clock::now());
         let now = Instant::now();
+        let mut down = Vec::new();
+        entries.retain(|entry| match entry.attached.get() {
+            Some(upstream) if upstream.serves(model) == Some(false) => false,
+            // One that announced itself since is no longer taken for down.
+            Some(upstream) if upstream.is_down_since(entry.announced_at) => {
+                down.push(Arc::clone(entry));
+                false
+            }
+            _ => true,
+        });
         let views: Vec<Candidate> = entries.iter().map(|entry| candidate(entry, model, now)).collect();
-        let best = route::best(&views, wish, spread, most);
-        let best = best.into_iter().filter_map(|place| self.upstream(&entries[place], model));
-        best.filter(|upstream| upstream.serves(model) != Some(false)).collect()
+        let mut best: Vec<_> = route::best(&views, wish, spread, most)
+            .into_iter()
+            .filter_map(|place| self.upstream(&entries[place], model))
+            .collect();
+        // Nobody is given up for good: where there is no other, a few are tried again.
+        let left = most.saturating_sub(best.len()).min(DOWN_MAX);
+        best.extend(down.iter().take(left).filter_map(|entry| self.upstream(entry, model)));
+        best
+    }
+
+    /// Those who announce the model and are not asked for it, with the reason; some of them.
+    pub fn passed_over(&self, model: &ModelName, most: usize) -> Vec<(Arc<Upstream>, &'static str)> {
+        let entries = self.roster.read().serving(model, WEIGHED_MAX, 0, clock::now());
+        let attached = entries.iter().filter_map(|entry| entry.attached.get());
+        let without = attached.filter(|upstream| upstream.serves(model) == Some(false)).take(most);
+        without.map(|upstream| (Arc::clone(upstream), "does not have the model that it announced")).collect()
     }
 
     /// The upstream of an entry, made when it is first chosen.
@@ -146,6 +172,11 @@ impl Strangers {
     /// Whether anybody announces the model.
     pub fn have(&self, model: &ModelName) -> bool {
         !self.roster.read().serving(model, 1, 0, clock::now()).is_empty()
+    }
+
+    /// How many gave way to others for want of room.
+    pub fn evicted(&self) -> u64 {
+        self.roster.read().evicted()
     }
 
     /// How many there are.
@@ -240,64 +271,5 @@ impl Ear for Strangers {
 
     fn garbage(&self, _relay: &Url, _garbage: Garbage) {
         self.heard.count("garbage");
-    }
-}
-
-/// In metrics, beside the labels of what is refused.
-fn label(taken_in: TakenIn) -> &'static str {
-    match taken_in {
-        TakenIn::New => "new",
-        TakenIn::Newer { .. } => "newer",
-        TakenIn::Known => "known",
-        TakenIn::Older => "older",
-        TakenIn::Gone => "gone",
-        TakenIn::Withdrawn { .. } => "withdrawn",
-        TakenIn::Noted => "noted",
-        TakenIn::Ignored => "ignored",
-        TakenIn::NoRoom => "no_room",
-    }
-}
-
-/// How an entry looks to the choice: as it was seen, else as it says.
-fn candidate(entry: &Stranger, model: &ModelName, now: Instant) -> Candidate {
-    if let Some(upstream) = entry.attached.get() {
-        return upstream.candidate(0, now);
-    }
-    let room = entry.room;
-    let limit = room.map_or(UNSAID_CONCURRENCY, |room| room.concurrency as usize);
-    Candidate {
-        preference: 0,
-        admission: Admission::Admitting,
-        up: true,
-        in_flight: 0,
-        limit,
-        busy: false,
-        tier: Some(entry.tier),
-        others: room.map_or(0, |room| room.queue_depth as usize),
-        concurrency: limit,
-        service: service(entry, model).unwrap_or(UNMEASURED),
-        lends: true,
-    }
-}
-
-fn said(entry: &Stranger, model: &ModelName) -> SaidOfItself {
-    SaidOfItself {
-        at: entry.announced_at,
-        tier: entry.tier,
-        room: entry.room.map(|room| (room.concurrency as usize, room.queue_depth as usize)),
-        service: service(entry, model),
-    }
-}
-
-fn service(entry: &Stranger, model: &ModelName) -> Option<Duration> {
-    let speed = entry.offer(model)?.tokens_per_second()?.get();
-    Duration::try_from_secs_f64(NOMINAL_TOKENS / speed).ok()
-}
-
-/// The word for where a stranger was heard of.
-pub fn source(entry: &Stranger) -> &'static str {
-    match entry.source {
-        Source::Nostr => "nostr",
-        Source::Tracker => "tracker",
     }
 }

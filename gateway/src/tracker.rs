@@ -26,12 +26,13 @@ use serde::Serialize;
 use std::{
     net::{IpAddr, Ipv4Addr},
     sync::Arc,
+    time::{Duration, Instant},
 };
 use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// Requests of one address in a minute: an announcement every half of the shortest time to live, and a
-/// gateway that asks every minute, for a household of many.
+/// gateway that asks three times a minute, for a household of many.
 const PER_MINUTE: u32 = 60;
 
 /// Of these, at once after a pause.
@@ -43,10 +44,23 @@ const LISTED_MAX: usize = 20_000;
 /// The list is cut before it is longer: what clients read.
 const LISTED_BYTES_MAX: usize = 15 * 1024 * 1024;
 
+/// A list is given for so long ...
+const LIST_AGE: Duration = Duration::from_secs(1);
+
+/// ... or, when something changed, for so long.
+const LIST_AGE_MIN: Duration = Duration::from_millis(100);
+
+/// A reader that takes less than this ...
+const SLOW_READER_BYTES: usize = 16 * 1024;
+/// ... in this long is cut.
+const SLOW_READER_WITHIN: Duration = Duration::from_secs(30);
+
 /// A running tracker.
 pub struct Tracker {
     roster: Mutex<Roster<()>>,
     limit: Mutex<RateLimit>,
+    /// The list as it was made last.
+    made: Mutex<Option<(Instant, Bytes)>>,
     body_memory: Arc<Semaphore>,
     pub stopping: CancellationToken,
     pub open: TaskTracker,
@@ -58,6 +72,7 @@ impl Tracker {
         Self {
             roster: Mutex::new(Roster::new(Limits::default(), seed)),
             limit: Mutex::new(RateLimit::new(PER_MINUTE, BURST, tokio::time::Instant::now())),
+            made: Mutex::default(),
             body_memory: admit::body_memory(),
             stopping: CancellationToken::new(),
             open: TaskTracker::new(),
@@ -65,6 +80,19 @@ impl Tracker {
     }
 
     async fn list(&self, down: &mut Downstream) -> Result<(), Gone> {
+        down.cut_readers_slower_than(SLOW_READER_BYTES, SLOW_READER_WITHIN);
+        let list = self.listed();
+        down.answer(200, "application/json", &[], list).await
+    }
+
+    /// Made once a second at the most, and shared by all who read it.
+    fn listed(&self) -> Bytes {
+        let mut made = self.made.lock();
+        if let Some((at, list)) = &*made
+            && at.elapsed() < LIST_AGE
+        {
+            return list.clone();
+        }
         let entries = {
             let mut roster = self.roster.lock();
             roster.expire(clock::now());
@@ -76,7 +104,17 @@ impl Tracker {
             bytes <= LISTED_BYTES_MAX
         };
         let signed: Vec<String> = entries.iter().map(|entry| entry.signed_json()).take_while(fits).collect();
-        down.answer(200, "application/json", &[], peers_json(&signed).into()).await
+        let list = Bytes::from(peers_json(&signed));
+        *made = Some((Instant::now(), list.clone()));
+        list
+    }
+
+    /// What was announced or withdrawn shows in the next list.
+    fn list_is_old(&self) {
+        let mut made = self.made.lock();
+        if made.as_ref().is_some_and(|(at, _)| at.elapsed() >= LIST_AGE_MIN) {
+            *made = None;
+        }
     }
 
     async fn announce(&self, down: &mut Downstream) -> Result<(), Gone> {
@@ -94,6 +132,7 @@ impl Tracker {
             let taken = roster.take_in(checked, clock::now());
             (taken, roster.len() as u64)
         });
+        self.list_is_old();
         match taken {
             Ok((TakenIn::Older | TakenIn::Gone, _)) => down.json(400, &Rejection::of(Reason::Stale)).await,
             Ok((TakenIn::NoRoom, _)) => {
@@ -119,6 +158,7 @@ impl Tracker {
             Ok(withdrawal) => {
                 let taken = self.roster.lock().take_in(Checked::Withdrawn(withdrawal), clock::now());
                 let removed = matches!(taken, TakenIn::Withdrawn { .. });
+                self.list_is_old();
                 down.json(200, &Removed { ok: true, removed }).await
             }
             Err(not) => {

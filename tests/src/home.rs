@@ -124,10 +124,12 @@ impl Home {
         Said { status: output.status, stdout: text(output.stdout), stderr: text(output.stderr) }
     }
 
-    /// Every receipt in the ledger, newest first, as `receipts list --json` has it.
+    /// Every receipt in the ledger, newest first: the same on both sides, whatever each knows of it.
     pub async fn receipts(&self) -> Vec<Value> {
         let listed = self.run(&["receipts", "list", "--json"]).await.ok().json();
-        listed.as_array().unwrap().clone()
+        let mut receipts = listed.as_array().unwrap().clone();
+        receipts.iter_mut().for_each(|receipt| drop(receipt.as_object_mut().unwrap().remove("state")));
+        receipts
     }
 
     /// Whether `receipts audit` finds nothing wrong.

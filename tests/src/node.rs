@@ -18,9 +18,14 @@ pub struct Setup {
     settings: BTreeMap<String, BTreeMap<String, String>>,
     tables: String,
     friends: Vec<(String, String)>,
+    /// Homes of workers whose owners lend this node as to a friend.
+    lenders: Vec<String>,
     home: Home,
     limit_files: Option<u32>,
 }
+
+/// More credits than any story spends.
+const PLENTY: &str = "1000000000000";
 
 /// One that runs.
 #[derive(Debug)]
@@ -58,6 +63,10 @@ impl Node {
             .set("worker.enabled", "true")
             .set("worker.listen", "\"127.0.0.1:0\"")
             .set("worker.concurrency", "8")
+            // Stories that are not about credit have enough of it.
+            .set("credit.anonymous", PLENTY)
+            .set("credit.newcomer_allowance", PLENTY)
+            .set("credit.newcomer_pool_per_day", PLENTY)
     }
 
     /// Of the gateway.
@@ -132,7 +141,8 @@ impl Setup {
         self.set("ollama.url", &format!("\"{}\"", engine.url.as_str().trim_end_matches('/')))
     }
 
-    pub fn friend(self, worker: &Node) -> Self {
+    pub fn friend(mut self, worker: &Node) -> Self {
+        self.lenders.push(worker.home().file("").display().to_string());
         self.friend_at(worker.id, &worker.worker_url(""))
     }
 
@@ -219,6 +229,10 @@ impl Setup {
         let id = said.split_whitespace().find_map(|word| word.parse().ok()).unwrap();
         let node = Node { setup: self, process, id, gateway, worker };
         node.wait_until_ready().await;
+        for lender in &node.setup.lenders {
+            let lend = Home::new().env("LOBSTAH_HOME", lender);
+            lend.run(&["credit", "lend", &node.id.to_string(), PLENTY]).await.ok();
+        }
         node
     }
 

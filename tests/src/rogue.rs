@@ -1,6 +1,9 @@
 //! Upstreams that no honest engine would be: a server that follows a script, byte by byte.
 
-use crate::crew::{Task, spawn};
+use crate::{
+    crew::{Task, spawn},
+    lab::Host,
+};
 use bytes::Bytes;
 use serde_json::Value;
 use std::{
@@ -74,6 +77,25 @@ impl Rogue {
         .await
     }
 
+    /// The same on a host of a lab, where other hosts reach it.
+    pub async fn start_on(
+        host: &Host,
+        script: impl Fn(&Request) -> Vec<Act> + Send + Sync + 'static,
+    ) -> Self {
+        let at = SocketAddr::new(host.address(), 0);
+        let listener = host.inside(|| std::net::TcpListener::bind(at).unwrap());
+        listener.set_nonblocking(true).unwrap();
+        let script: Arc<Script> = Arc::new(script);
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&requests);
+        Self::serve_at(TcpListener::from_std(listener).unwrap(), requests, move |stream| {
+            let (script, seen) = (Arc::clone(&script), Arc::clone(&seen));
+            async move {
+                let _ = follow(stream, &*script, &seen).await;
+            }
+        })
+    }
+
     /// Accepts connections and never says a word.
     pub async fn silent() -> Self {
         Self::serve(Arc::default(), |stream| async move {
@@ -97,7 +119,14 @@ impl Rogue {
         requests: Arc<Mutex<Vec<Request>>>,
         connection: impl Fn(TcpStream) -> F + Send + 'static,
     ) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::serve_at(TcpListener::bind("127.0.0.1:0").await.unwrap(), requests, connection)
+    }
+
+    fn serve_at<F: Future<Output = ()> + Send + 'static>(
+        listener: TcpListener,
+        requests: Arc<Mutex<Vec<Request>>>,
+        connection: impl Fn(TcpStream) -> F + Send + 'static,
+    ) -> Self {
         let address = listener.local_addr().unwrap();
         let connections = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&connections);

@@ -128,3 +128,41 @@ async fn a_reload_gives_waiting_requests_the_room_that_is_new() {
     write(&gateway, &text(&gateway).replace("concurrency = 1", "concurrency = 2"));
     assert!(waits.join().await.text().starts_with("Practice"));
 }
+
+#[tokio::test]
+async fn a_file_that_is_gone_is_no_wish_for_the_defaults() {
+    let engine = engine_with(&[MODEL]);
+    let gateway = Node::gateway().ollama(&engine).set("gateway.api_keys", "[\"sk-1\"]").start().await;
+    fs::remove_file(gateway.home().file("lobstah.toml")).unwrap();
+    for round in 0..2 {
+        gateway.process.signal("HUP");
+        let post = gateway.post("/v1/chat/completions", ask(MODEL, "hello").to_string());
+        assert_eq!(Answer::of(post).await.status, 401, "round {round}");
+    }
+    let said = eventually("it says so", async || {
+        let said = gateway.process.stderr();
+        said.contains("is gone; the old settings stay in force").then_some(said)
+    })
+    .await;
+    assert!(!said.contains("new settings are in force"), "{said}");
+}
+
+#[tokio::test]
+async fn a_model_in_ollamas_cloud_is_not_on_this_machine() {
+    let engine = engine_with(&[MODEL, "gpt-oss:120b-cloud"]);
+    let only_mine = Node::gateway().ollama(&engine).route("to = [\"local\"]").start().await;
+    assert_eq!(only_mine.answer(&ask(MODEL, "hello")).await.status, 200);
+    only_mine.answer(&ask("gpt-oss:120b-cloud", "secret")).await.error(404, "model_not_found");
+    assert!(!engine::bodies(&engine).iter().any(|body| body.contains("secret")));
+    let explained = only_mine.home().run(&["route", "explain", "gpt-oss:120b-cloud"]).await.stdout;
+    assert!(explained.contains("cloud"), "{explained}");
+    // Named in full it is what its owner wants; and so it is where no route says anything.
+    let named = Node::gateway()
+        .ollama(&engine)
+        .table("[[routes]]\nmodel = \"gpt-oss:120b-cloud\"\nto = [\"local\"]")
+        .start()
+        .await;
+    assert_eq!(named.answer(&ask("gpt-oss:120b-cloud", "hello")).await.status, 200);
+    let plain = Node::gateway().ollama(&engine).start().await;
+    assert_eq!(plain.answer(&ask("gpt-oss:120b-cloud", "hello")).await.status, 200);
+}

@@ -3,9 +3,11 @@
 
 pub mod balance;
 pub mod config;
+pub mod credit;
 pub mod demo;
 pub mod doctor;
 pub mod keygen;
+pub mod ledger;
 pub mod owner;
 pub mod peers;
 pub mod receipts;

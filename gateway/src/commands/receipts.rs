@@ -79,7 +79,10 @@ fn list(limit: usize, json: bool) -> anyhow::Result<ExitCode> {
         print("no receipts yet\n")?;
     } else {
         let rows: Vec<Vec<String>> = entries.iter().filter_map(entry_row).collect();
-        print(&table::render(&["completed", "model", "in", "out", "worker", "requester", "how"], &rows))?;
+        print(&table::render(
+            &["completed", "model", "in", "out", "worker", "requester", "how", "state"],
+            &rows,
+        ))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -87,8 +90,7 @@ fn list(limit: usize, json: bool) -> anyhow::Result<ExitCode> {
 fn entry_object(entry: &Entry) -> Value {
     let mut value: Value =
         serde_json::from_str(&entry.signed).unwrap_or_else(|_| json!({"damaged": entry.seq}));
-    // Receipts without an order are all there is so far; orders and acks bring the other states.
-    value["state"] = json!("v1");
+    value["state"] = json!(entry.state.as_str());
     value
 }
 
@@ -106,6 +108,7 @@ fn entry_row(entry: &Entry) -> Option<Vec<String>> {
         receipt.worker.short(),
         requester,
         entry.origin.as_str().into(),
+        entry.state.as_str().into(),
     ])
 }
 

@@ -62,14 +62,17 @@ pub struct WorkerArgs {
 
 impl WorkerArgs {
     /// What is said of announcing, as settings.
-    fn announcing(self, flags: &mut Vec<Flag>) {
+    /// `publishes`: the settings do already, on relays.
+    fn announcing(self, publishes: bool, flags: &mut Vec<Flag>) {
         let list = |urls: Vec<String>| toml::Value::Array(urls.into_iter().map(Into::into).collect());
         if self.publish_via_nostr {
             flags.push(flag("--publish-via-nostr", "discovery.publish", true));
         } else if !self.announce_to.is_empty() {
             flags.push(flag("--announce-to", "discovery.publish", true));
-            // Trackers were asked for, and relays were not.
-            flags.push(flag("--announce-to", "discovery.relays", list(Vec::new())));
+            if !publishes {
+                // Trackers were asked for, and relays were not.
+                flags.push(flag("--announce-to", "discovery.relays", list(Vec::new())));
+            }
         }
         if !self.nostr_relays.is_empty() {
             flags.push(flag("--nostr-relay", "discovery.relays", list(self.nostr_relays)));
@@ -104,7 +107,7 @@ pub fn worker(args: WorkerArgs) -> anyhow::Result<ExitCode> {
     let mut flags = listen_flag("worker.listen", before, args.host, args.port);
     flags.extend(args.tier.clone().map(|tier| flag("--tier", "worker.tier", tier)));
     flags.extend(args.concurrency.map(|count| flag("--concurrency", "worker.concurrency", i64::from(count))));
-    args.announcing(&mut flags);
+    args.announcing(home.config(&[])?.discovery.publish, &mut flags);
     run(&home, &flags, false, true)
 }
 

@@ -1,7 +1,7 @@
 //! The address that this node announces: does it lead here, as far as can be told from here?
 
 use super::{Finding, Patient};
-use crate::{fetch, target::Destination};
+use crate::{announce, fetch, target::Destination};
 use discovery::{
     Trust,
     peer_list::show_url,
@@ -20,10 +20,18 @@ pub(super) async fn check(patient: &Patient) -> Vec<Finding> {
             "this node announces nothing; to be found: discovery.publish = true",
         )];
     }
-    let Some(url) = &discovery.announce_url else {
+    let Some(url) = &announce::announced_url(&patient.config) else {
         let mend = "discovery.announce_url = \"http://HOST:17474\", as others reach this machine";
         return vec![Finding::failed(CHECK, "no address to announce", mend)];
     };
+    if !patient.config.worker.enabled {
+        let mend = "worker.enabled = true, or start it by itself: lobstah worker start";
+        return vec![Finding::warning(
+            CHECK,
+            "publish is set, and `lobstah up` starts no worker to announce",
+            mend,
+        )];
+    }
     let reach = if discovery.allow_private { Reach::PrivateNetworks } else { Reach::Internet };
     if let Err(error) = publish::announceable(url, reach) {
         return vec![Finding::failed(CHECK, error.to_string(), "correct discovery.announce_url")];

@@ -21,11 +21,6 @@ pub(super) struct Tried {
 }
 
 impl Tried {
-    /// How many upstreams are done with.
-    pub(super) fn len(&self) -> usize {
-        self.reasons.len()
-    }
-
     /// One more that was of no use.
     pub(super) fn add(&mut self, upstream: &Upstream, reason: Reason) {
         let attempted = Attempted { peer: upstream.name.clone(), reason: reason.to_string() };
@@ -33,14 +28,17 @@ impl Tried {
     }
 
     /// An upstream says that the request is wrong. The owner's own is believed; a peer only when
-    /// another agrees, or one could make every request fail. `attempts` are those until now.
+    /// another agrees that is not a stranger like it, or one could make every request fail. `attempts` are those until now.
     pub(super) fn heard(
         &mut self,
         refusal: Refusal,
         upstream: Arc<Upstream>,
         attempts: usize,
     ) -> Result<(), NoAnswer> {
-        if upstream.is_own() || self.verdict.is_some() {
+        // Keys cost nothing: two strangers may be one.
+        let agrees =
+            self.verdict.as_ref().is_some_and(|(_, other)| !(upstream.is_stranger() && other.is_stranger()));
+        if upstream.is_own() || agrees {
             return Err(NoAnswer::Verdict(refusal, upstream, attempts));
         }
         self.add(&upstream, Reason::Status(refusal.status, "it says that the request is wrong".into()));
