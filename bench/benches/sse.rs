@@ -72,8 +72,8 @@ fn streams(c: &mut Criterion) {
     let counted = events(&[USAGE]);
     let receipted = events(&[USAGE, &receipt]);
     let keep = Watch::default();
-    let strip = Watch { strip_usage: true, take_receipt: false };
-    let take = Watch { strip_usage: false, take_receipt: true };
+    let strip = Watch { strip_usage: true, take_receipt: false, ..Watch::default() };
+    let take = Watch { strip_usage: false, take_receipt: true, ..Watch::default() };
 
     let mut group = c.benchmark_group("stream of 500 chunks");
     for (name, chunks, watch) in [

@@ -27,7 +27,7 @@ use std::{
     },
     time::{Duration, Instant},
 };
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use upstream_ollama::Ollama;
 
@@ -56,6 +56,8 @@ pub struct Node {
     pub tasks: TaskTracker,
     /// Requests that are being served; awaited at the end.
     pub open: TaskTracker,
+    /// There is something to tell a worker: its next request may depend on it.
+    pub settle_now: Notify,
     /// Cancelled when the node is to stop.
     pub stopping: CancellationToken,
     ledger_failed_at: Mutex<Option<Instant>>,
@@ -109,6 +111,7 @@ impl Node {
             metrics,
             tasks: TaskTracker::new(),
             open: TaskTracker::new(),
+            settle_now: Notify::new(),
             stopping: CancellationToken::new(),
             ledger_failed_at: Mutex::default(),
             spread: AtomicUsize::new(0),

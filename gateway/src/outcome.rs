@@ -100,6 +100,10 @@ pub fn error_message(data: &[u8]) -> Option<String> {
 /// What an answer outside of 200 to 299 means.
 pub fn refused(status: u16, content_type: String, response: &ResponseHeader, body: Bytes) -> Outcome {
     match status {
+        // It waits for our word on what we got, which is on its way.
+        402 if code(&body).as_deref() == Some("ack_required") => {
+            Outcome::Next(Reason::Busy(retry_after(response)))
+        }
         402 => Outcome::Next(Reason::NoCredit {
             available: available(&body),
             message: brief(&error_message(&body).unwrap_or_default()),

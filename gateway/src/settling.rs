@@ -46,6 +46,7 @@ pub async fn run(node: &Node) {
     loop {
         tokio::select! {
             _ = tick.tick() => {}
+            () = node.settle_now.notified() => {}
             () = node.stopping.cancelled() => return,
         }
         tokio::select! {

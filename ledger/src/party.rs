@@ -7,7 +7,7 @@ use std::fmt;
 
 /// Who has an account of credit here.
 ///
-/// In the tables: the node's 32 bytes, the same with [`UNPROVEN`] behind them, or nothing.
+/// In the tables: the node's 32 bytes, the same with a 1 behind them, or nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Party {
     /// A node that signs what it asks for, or whose word the owner takes (`version1 = true`).

@@ -43,6 +43,10 @@ async fn what_was_ordered_is_a_debt_once_it_is_acknowledged() {
     assert_eq!(home.standing(2).owed_by_me(), 70);
     assert_eq!(ledger.last(1).await.unwrap()[0].state, State::Settled);
     assert_eq!(ledger.account(common::node(1)).await.unwrap().spent, 70);
+    let mut exported = Vec::new();
+    ledger::jsonl::export(&ledger.reader().unwrap(), &mut exported).unwrap();
+    let proves = ledger::jsonl::verify(&exported[..]).unwrap().proves;
+    assert_eq!((proves.settled.receipts, proves.settled.credits), (1, 70));
     home.assert_sound();
 }
 

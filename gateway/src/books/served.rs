@@ -149,6 +149,7 @@ pub async fn keep_ordered(
     };
     let ack = ack.sign(&node.identity.node)?;
     node.ledger.post_received(receipt, ack, now).await?;
+    node.settle_now.notify_one();
     Ok(())
 }
 

@@ -43,10 +43,11 @@ impl Reader {
         after: Option<Party>,
         limit: usize,
     ) -> Result<Vec<(Party, Standing)>, QueryError> {
-        let sql = format!(
-            "SELECT {}, who FROM standing WHERE ?1 IS NULL OR who > ?1 ORDER BY who LIMIT ?2",
-            sums::COLUMNS
-        );
+        let from = if after.is_some() { ">" } else { ">=" };
+        let sql =
+            format!("SELECT {}, who FROM standing WHERE who {from} ?1 ORDER BY who LIMIT ?2", sums::COLUMNS);
+        // None comes before who says nothing.
+        let after = after.unwrap_or(Party::Anonymous);
         let mut standings = self.conn.prepare_cached(&sql)?;
         let mut rows = standings.query(params![after, integer(limit as u64)])?;
         let mut found = Vec::new();

@@ -54,7 +54,7 @@ CREATE TABLE exchange (
 ) STRICT;
 CREATE UNIQUE INDEX exchange_order ON exchange (order_id, who, side);
 CREATE UNIQUE INDEX exchange_order_sha256 ON exchange (order_sha256, side);
-CREATE INDEX exchange_entry ON exchange (entry) WHERE entry > 0;
+CREATE INDEX exchange_entry ON exchange (entry, side) WHERE entry > 0;
 CREATE INDEX exchange_running ON exchange (owner) WHERE phase = 0 AND side = 0;
 CREATE INDEX exchange_awaited ON exchange (due) WHERE phase = 0 AND side = 1;
 

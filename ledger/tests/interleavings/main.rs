@@ -28,6 +28,18 @@ pub(crate) enum Do {
     Restart,
 }
 
+/// What became of an order, as the model has it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Fate {
+    Runs,
+    Released,
+    Claimed(u64),
+    Disputed(u64),
+    Settled(u64),
+    Forgiven,
+    ForgivenSettled(u64),
+}
+
 fn doings() -> impl Strategy<Value = Vec<Do>> {
     let who = 2..6u8;
     let one = prop_oneof![

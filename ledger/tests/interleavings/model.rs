@@ -1,7 +1,7 @@
 //! The rules of credit, written down another way: everything is added up anew each time.
 
 use crate::{
-    Do,
+    Do, Fate,
     common::{
         Home, NOW, id, key,
         trade::{ack, answer, credits, friend, later, newcomer, order, uuid},
@@ -18,18 +18,6 @@ const NEWCOMER_ALLOWANCE: u64 = 300;
 const POOL: u64 = 500;
 const FRIEND_LIMIT: u64 = 1000;
 const DAY: u64 = 24 * 60 * 60 * 1000;
-
-/// What became of an order, as the model has it.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Fate {
-    Runs,
-    Released,
-    Claimed(u64),
-    Disputed(u64),
-    Settled(u64),
-    Forgiven,
-    ForgivenSettled(u64),
-}
 
 struct Tried {
     who: u8,
