@@ -38,7 +38,7 @@ pub fn body_memory() -> Arc<Semaphore> {
 /// Checks what a gateway asks of every request: the host name on loopback, the origin, the key.
 /// Notes the origin that may read the answer.
 pub fn admit(down: &mut Downstream, gateway: &Gateway, path: &str) -> Result<(), Failure> {
-    if gateway.listen.ip().is_loopback() {
+    if gateway.listen.ip().to_canonical().is_loopback() {
         host_allowed(down, gateway)?;
     }
     origin_allowed(down, gateway)?;

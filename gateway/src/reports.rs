@@ -66,7 +66,7 @@ async fn metrics(node: &Node, role: Role, down: &mut Downstream) -> Result<(), G
         .session
         .client_addr()
         .and_then(|addr| addr.as_inet())
-        .is_some_and(|addr| addr.ip().is_loopback());
+        .is_some_and(|addr| addr.ip().to_canonical().is_loopback());
     if role == Role::Worker && !local {
         return down.fail(&Failure::NotFound { what: "the route /metrics (to other machines)".into() }).await;
     }

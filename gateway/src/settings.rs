@@ -119,7 +119,7 @@ impl Settings {
             Err(problems) => return Reading::Refused(problems),
         };
         let needs_restart = keep_what_runs(&self.current(), &mut config);
-        if config.gateway.api_keys.is_empty() && !config.gateway.listen.ip().is_loopback() {
+        if config.gateway.api_keys.is_empty() && !config.gateway.listen.ip().to_canonical().is_loopback() {
             return Reading::Refused(vec![unlocked(&config)]);
         }
         Reading::New { config: Box::new(config), needs_restart }

@@ -69,7 +69,9 @@ impl Event {
 
     /// The event's only line, without its end; `None` if it has several.
     pub fn line(&self) -> Option<&[u8]> {
-        let text = self.0.trim_ascii_end();
+        // A blank line too many stands before the next event where both came in one run.
+        let blank = self.0.iter().take_while(|byte| matches!(byte, b'\n' | b'\r')).count();
+        let text = self.0[blank..].trim_ascii_end();
         let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
         (!text.contains(&b'\n')).then_some(text)
     }
@@ -148,6 +150,12 @@ mod tests {
             events.iter().map(Event::is_comment).collect::<Vec<_>>(),
             [false, true, false, false, false]
         );
+    }
+
+    #[test]
+    fn a_blank_line_too_many_hides_nothing() {
+        let (events, _) = collect(&[b"data: 1\n\n\ndata: [DONE]\n\n"]);
+        assert_eq!(events.last().and_then(Event::data), Some(b"[DONE]".as_slice()));
     }
 
     #[test]

@@ -61,6 +61,9 @@ pub struct Signed<T> {
     signature: [u8; 64],
 }
 
+/// What [`Signed::to_json`] puts around the body, but for its name.
+const ENVELOPE_BYTES: usize = r#"{"":,"signature":""}"#.len() + 2 * 64;
+
 /// Proof that the signer's key signed exactly this body.
 ///
 /// **Invariant:** only [`Signed::verify`] and [`Verified::sign`] make one, and for an
@@ -102,6 +105,12 @@ impl<T> Signed<T> {
             .map_err(|_| Rejected::malformed("`signature` is not 128 hex digits"))?;
         let body = body(object)?;
         let canonical = canonical(object)?;
+        // Numbers can grow: what is kept has to be readable again.
+        if canonical.as_str().len() + name.len() + ENVELOPE_BYTES > STATEMENT_BYTES_MAX {
+            return Err(Rejected::malformed(format!(
+                "longer than {STATEMENT_BYTES_MAX} bytes in canonical form"
+            )));
+        }
         Ok(Self { name, body, canonical, signature })
     }
 

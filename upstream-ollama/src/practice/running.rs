@@ -20,9 +20,14 @@ pub struct Running {
     tasks: TaskTracker,
 }
 
+/// Connections that wait to be accepted.
+const QUEUED_CONNECTIONS: i32 = 4096;
+
 impl Running {
     pub(super) fn start(practice: Practice, listener: TcpListener) -> io::Result<Running> {
         listener.set_nonblocking(true)?;
+        // A thousand tools may come at once; beyond the 128 of the standard library some are reset.
+        socket2::SockRef::from(&listener).listen(QUEUED_CONNECTIONS)?;
         let listener = tokio::net::TcpListener::from_std(listener)?;
         let addr = listener.local_addr()?;
         let url = Url::parse(&format!("http://{addr}")).map_err(io::Error::other)?;
