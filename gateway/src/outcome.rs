@@ -79,7 +79,7 @@ impl fmt::Display for Reason {
             Reason::Down(why) | Reason::Broken(why) => f.write_str(why),
             Reason::TimedOut => f.write_str("no first byte in time"),
             Reason::Busy(_) => f.write_str("busy"),
-            Reason::NoCredit { message, .. } => write!(f, "no credit: {message}"),
+            Reason::NoCredit { message, .. } => write!(f, "status 402, no credit: {message}"),
             Reason::Status(status, message) if message.is_empty() => write!(f, "status {status}"),
             Reason::Status(status, message) => write!(f, "status {status}: {message}"),
         }
