@@ -1,11 +1,11 @@
 //! Who may spend what at this worker (SPEC section 4): an order is checked and its credits are reserved
 //! before the engine is asked.
 
-use crate::{clock, downstream::Downstream, failure::Failure, node::Node};
-use config::{Config, Credit, Peer};
+use crate::{clock, downstream::Downstream, failure::Failure, node::Node, prices};
+use config::{Config, Peer};
 use ledger::{AdmitError, Line, Refusal, Reservation, Unordered};
 use protocol::{
-    Credits, ModelName, NodeId, Order, Price, Requester, Usage, Verified, canonical::sha256, carriers, order,
+    Credits, NodeId, Order, Price, Requester, Usage, Verified, canonical::sha256, carriers, order,
 };
 use upstream_ollama::RequestView;
 
@@ -31,13 +31,13 @@ pub struct Asked<'a> {
     /// Embeddings make no tokens.
     pub makes_text: bool,
     /// Of the model, where the engine says it.
-    pub digest: Option<String>,
+    pub digest: Option<[u8; 32]>,
 }
 
 /// Admits a request by its order, or by what its owner allows without one.
 pub async fn admit(node: &Node, down: &Downstream, asked: &Asked<'_>) -> Result<Admitted, Failure> {
     let config = node.config();
-    let price = price(&config.credit, &asked.view.model);
+    let price = prices::of(&config.credit, &node.upstreams.local().inventory(), &asked.view.model);
     match down.header(carriers::ORDER_HEADER) {
         Some(header) => {
             let order = read_order(node, header, asked)?;
@@ -76,7 +76,7 @@ async fn by_order(
     order: Verified<Order>,
     price: Price,
 ) -> Result<Admitted, Failure> {
-    quoted(&order, price, asked.digest.as_deref())?;
+    quoted(&order, price, asked.digest)?;
     let requester = Requester::Node(order.requester);
     let input_max = order::max_input_tokens(asked.body.len() as u64);
     let output_max = if asked.makes_text {
@@ -96,7 +96,7 @@ async fn by_order(
 }
 
 /// A worker that would charge more, or run something else, than the requester was told refuses.
-fn quoted(order: &Order, price: Price, digest: Option<&str>) -> Result<(), Failure> {
+fn quoted(order: &Order, price: Price, digest: Option<[u8; 32]>) -> Result<(), Failure> {
     if order.price.is_some_and(|quoted| quoted.input < price.input || quoted.output < price.output) {
         let message = format!(
             "{} now costs {} and {} credits per 1000 tokens; order at that price",
@@ -104,8 +104,7 @@ fn quoted(order: &Order, price: Price, digest: Option<&str>) -> Result<(), Failu
         );
         return Err(Failure::QuoteChanged { message });
     }
-    let runs = digest.and_then(digest_bytes);
-    if let (Some(quoted), Some(runs)) = (order.model_digest, runs)
+    if let (Some(quoted), Some(runs)) = (order.model_digest, digest)
         && quoted != runs
     {
         let message =
@@ -113,13 +112,6 @@ fn quoted(order: &Order, price: Price, digest: Option<&str>) -> Result<(), Failu
         return Err(Failure::QuoteChanged { message });
     }
     Ok(())
-}
-
-/// Ollama writes digests as 64 hex digits, with or without `sha256:`.
-pub fn digest_bytes(text: &str) -> Option<[u8; 32]> {
-    let mut bytes = [0; 32];
-    hex::decode_to_slice(text.strip_prefix("sha256:").unwrap_or(text), &mut bytes).ok()?;
-    Some(bytes)
 }
 
 /// A version 1 gateway, or a plain tool.
@@ -193,12 +185,6 @@ pub fn line(node: &Node, config: &Config, who: NodeId) -> Line {
         allowance: Credits::saturating(config.credit.newcomer_allowance),
         pool_per_day: Credits::saturating(config.credit.newcomer_pool_per_day),
     }
-}
-
-/// What a model costs here.
-pub fn price(credit: &Credit, model: &ModelName) -> Price {
-    let price = credit.price(model);
-    Price { input: price.input, output: price.output }
 }
 
 fn refused(node: &Node, error: AdmitError, requester: Requester, needed: Credits) -> Failure {

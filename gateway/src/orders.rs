@@ -5,7 +5,7 @@ use crate::{clock, node::Node, upstream::Upstream};
 use bytes::Bytes;
 use http::HeaderValue;
 use protocol::{
-    Credits, ModelName, NodeId, Order, Timestamp, Usage, Verified, canonical::sha256, carriers, order,
+    Credits, ModelName, NodeId, Order, Price, Timestamp, Usage, Verified, canonical::sha256, carriers, order,
 };
 use std::time::Duration;
 
@@ -63,6 +63,12 @@ pub fn wanted(node: &Node, upstream: &Upstream) -> Option<NodeId> {
     (!version1 && !listed).then_some(worker)
 }
 
+/// Whether a price is one that the owner agrees to. What is agreed to can be spent here in turn, so a
+/// worker must not name it alone.
+pub fn affordable(price: Price, max_price: u64) -> bool {
+    price.input.max(price.output) <= max_price
+}
+
 /// Signs an order and keeps it. Fails only where the ledger cannot be written: then nothing is sent,
 /// since what it costs could not be accounted for.
 pub async fn place(
@@ -72,7 +78,8 @@ pub async fn place(
     terms: &Terms<'_>,
 ) -> Result<Placed, String> {
     let now = clock::now();
-    let price = upstream.inventory().price(terms.model);
+    let inventory = upstream.inventory();
+    let price = inventory.price(terms.model);
     let max_input_tokens = order::max_input_tokens(terms.body.len() as u64);
     let usage = Usage { input_tokens: max_input_tokens, output_tokens: terms.output_max };
     let order = Order {
@@ -87,7 +94,7 @@ pub async fn place(
         created_at: now,
         expires_at: Timestamp::from_millis(now.as_millis() + ADMITTED_WITHIN.as_millis() as u64),
         answer_by: None,
-        model_digest: None,
+        model_digest: inventory.model(terms.model).and_then(|model| model.digest),
         price: Some(price),
     };
     let order = Verified::sign(order, &node.identity.node).map_err(|error| error.to_string())?;

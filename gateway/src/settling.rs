@@ -18,7 +18,7 @@ use protocol::{
     carriers::AUTH_HEADER,
     judge::Received,
 };
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 use tokio::time::interval;
 
 /// How often it is looked what is to be done.
@@ -39,13 +39,25 @@ const PAUSE_MIN: Duration = Duration::from_secs(5);
 /// The longest.
 const PAUSE_MAX: Duration = Duration::from_secs(15 * 60);
 
+/// Who owes us is looked up this often.
+const DEBTORS_EVERY: Duration = Duration::from_secs(5);
+
+/// So many of them are preferred, those who owe most.
+const DEBTORS_MAX: usize = 64;
+
 /// Settles until the node stops.
 pub async fn run(node: &Node) {
     let mut tick = interval(LOOK_EVERY);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut debtors = interval(DEBTORS_EVERY);
+    debtors.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             _ = tick.tick() => {}
+            _ = debtors.tick() => {
+                note_debtors(node).await;
+                continue;
+            }
             () = node.settle_now.notified() => {}
             () = node.stopping.cancelled() => return,
         }
@@ -73,6 +85,18 @@ async fn round(node: &Node) {
     }
     // What nobody answered for as long as receipts are kept is not waited for any more.
     let _ = node.ledger.give_up(now).await;
+}
+
+/// Those who owe us are preferred when somebody is asked for work.
+async fn note_debtors(node: &Node) {
+    let debtors: HashSet<NodeId> = match node.ledger.read(|reader| reader.debtors(DEBTORS_MAX)).await {
+        Ok(Ok(debtors)) => debtors.into_iter().collect(),
+        Ok(Err(error)) | Err(error) => return tracing::debug!(%error, "who owes us is not known"),
+    };
+    for upstream in node.upstreams.all().iter() {
+        upstream.set_owes_us(upstream.node().is_some_and(|peer| debtors.contains(&peer)));
+    }
+    node.strangers.set_debtors(debtors);
 }
 
 async fn acknowledge(node: &Node, batch: AckBatch) {
