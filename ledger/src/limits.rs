@@ -71,11 +71,6 @@ pub const STRANGER_CLAIMS_MAX: u64 = 64;
 /// Acknowledged receipts that earn a stranger one more claim beside its first.
 pub const ORDERS_A_CLAIM: u64 = 4;
 
-/// Orders that all newcomers together have taken of a day (UTC), and requests of those who do not say who
-/// they are: whatever they cost, and whether they were released, each leaves a row for good. Beyond it
-/// nothing is available to them that day. Some 150 MB.
-pub const NEWCOMER_ORDERS_A_DAY: u64 = 100_000;
-
 /// How long an order of ours waits for its receipt, in milliseconds: the worker keeps it no longer
 /// (SPEC section 4). Then it counts as lost.
 pub const AWAITED_MS_MAX: u64 = 30 * 24 * 60 * 60 * 1000;
