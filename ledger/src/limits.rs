@@ -20,9 +20,9 @@ pub const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Where the last transaction held at least so many receipts, more are on their way ...
 pub const GATHER_FROM: usize = 4;
 
-/// ... and the next one waits this long for them: a flush less is worth more than the wait. Who posts
-/// alone never waits.
-pub const GATHER_TIME: Duration = Duration::from_micros(700);
+/// ... and the next one waits this long for them: a transaction less is worth more than the wait, since each
+/// writes the ends of all tables and indexes anew. Who posts alone never waits.
+pub const GATHER_TIME: Duration = Duration::from_millis(2);
 
 /// Writes (an entry, a row of the journal or a commit counts one) after which the write-ahead log is copied into the
 /// database. More would save copies of pages that change again, and make that file longer: 20 to 40 MB at this
