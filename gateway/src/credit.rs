@@ -1,7 +1,13 @@
 //! Who may spend what at this worker (SPEC section 4): an order is checked and its credits are reserved
 //! before the engine is asked.
 
-use crate::{clock, downstream::Downstream, failure::Failure, node::Node};
+use crate::{
+    clock,
+    downstream::Downstream,
+    fail_point::{self, FailPoint},
+    failure::Failure,
+    node::Node,
+};
 use config::{Config, Credit, Peer};
 use ledger::{AdmitError, Line, Refusal, Reservation, Unordered};
 use protocol::{
@@ -91,6 +97,7 @@ async fn by_order(
     let line = line(node, config, order.requester);
     let reservation = node.ledger.admit(&order, line, clock::now()).await;
     let reservation = reservation.map_err(|error| refused(node, error, requester, order.max_credits))?;
+    fail_point::reached(FailPoint::OrderAdmitted);
     let sha256 = order.signed().sha256();
     Ok(Admitted { requester, order: Some((order, sha256)), price, output_max, reservation })
 }

@@ -46,6 +46,12 @@ impl Home {
         self
     }
 
+    /// For none from now on.
+    pub fn without_env(mut self, name: &str) -> Self {
+        self.env.retain(|(known, _)| known != name);
+        self
+    }
+
     /// On a host of a lab, where every command in this home runs.
     pub fn on(self, host: &Host) -> Self {
         Self { host: Some(host.clone()), ..self }

@@ -1,6 +1,12 @@
 //! The gateway's side: a worker's receipt checked against what was ordered and what came.
 
-use crate::{clock, node::Node, orders::Placed, tally::Tally};
+use crate::{
+    clock,
+    fail_point::{self, FailPoint},
+    node::Node,
+    orders::Placed,
+    tally::Tally,
+};
 use ledger::{Origin, Posted};
 use protocol::{
     Ack, NodeId, Receipt, Rejected, Requester, Timestamp, Usage, Verified,
@@ -148,7 +154,9 @@ pub async fn keep_ordered(
         at: now,
     };
     let ack = ack.sign(&node.identity.node)?;
+    fail_point::reached(FailPoint::ReceiptReceived);
     node.ledger.post_received(receipt, ack, now).await?;
+    fail_point::reached(FailPoint::ReceiptKept);
     node.settle_now.notify_one();
     Ok(())
 }
