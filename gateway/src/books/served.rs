@@ -114,8 +114,11 @@ impl Served<'_> {
         if !receipt.is_fresh(now) {
             return Err(Refused::Stale);
         }
-        // No order stands behind it: more tokens than bytes went over the wire cannot be true.
-        match self.node.ledger.post_at_most(receipt, bytes_moved, Origin::Received, now).await? {
+        // It names no order: more tokens than bytes went over the wire cannot be true, and more than we
+        // agreed to is nobody's debt, whether the worker says that it knew or not.
+        let ordered = self.order.as_ref().map_or(u64::MAX, |placed| placed.order().max_credits.get());
+        let believed = bytes_moved.min(ordered);
+        match self.node.ledger.post_at_most(receipt, believed, Origin::Received, now).await? {
             Posted::New { .. } => {
                 self.node.metrics.receipt("accepted");
                 Ok(usage)
