@@ -34,7 +34,7 @@ pub use home::Home;
 pub use lab::{Host, Lab, Link};
 pub use meeting::MeetingPlace;
 pub use node::{Node, Setup};
-pub use patience::{eventually, soon};
+pub use patience::{eventually, eventually_within, soon};
 pub use raw::Raw;
 pub use requester::Requester;
 pub use rogue::{Act, Request, Rogue};

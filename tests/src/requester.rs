@@ -109,7 +109,12 @@ impl Requester {
 
     /// Says that the receipt is right.
     pub async fn agree(&self, worker: &Node, served: &Served) {
-        let ack = self.word(&served.order, &served.receipt(), Verdict::Ok);
+        self.agree_to(worker, &served.order, &served.receipt()).await;
+    }
+
+    /// The same of a receipt that came another way.
+    pub async fn agree_to(&self, worker: &Node, order: &Verified<Order>, receipt: &Verified<Receipt>) {
+        let ack = self.word(order, receipt, Verdict::Ok);
         assert_eq!(acknowledge(worker, &[ack]).await, json!({"accepted": 1, "refused": []}));
     }
 }
