@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep};
 const BOOKS_AGREE_WITHIN: Duration = Duration::from_secs(120);
 
 /// Worlds at once: most of their time is waiting.
-const AT_ONCE: usize = 6;
+const AT_ONCE: usize = 12;
 
 /// Which process ends there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use protocol::{
 };
 use std::time::{Duration, Instant};
 use stories::{
-    Act, Answer, Node, Raw, Requester, Rogue, Stream, Value, World, ask, ask_stream,
+    Act, Answer, Node, Raw, Requester, Rogue, Stream, World, ask, ask_stream,
     client::{http, is_done, text_of},
     engine::{Behaviour, MODEL, Trouble, counts, pace},
     eventually, eventually_within, forge, json,

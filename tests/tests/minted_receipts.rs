@@ -92,10 +92,13 @@ async fn who_works_for_itself_is_owed_nothing_by_anybody_else() {
     world.worker.home().assert_audit_is_clean().await;
 }
 
+/// An order, and whether more is to be claimed than it agrees to.
+type Ordered = (Signed<Order>, bool);
+
 /// A worker that never answers, and later shows receipts for what it never gave: twice what was ordered, and
 /// exactly that.
 async fn never_answers() -> RogueWorker {
-    let orders: Arc<Mutex<HashMap<String, (Signed<Order>, bool)>>> = Arc::default();
+    let orders: Arc<Mutex<HashMap<String, Ordered>>> = Arc::default();
     RogueWorker::start(move |asked| {
         let mut orders = orders.lock().unwrap();
         if asked.request.path == "/v1/chat/completions" {
