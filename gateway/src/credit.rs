@@ -1,7 +1,14 @@
 //! Who may spend what at this worker (SPEC section 4): an order is checked and its credits are reserved
 //! before the engine is asked.
 
-use crate::{clock, downstream::Downstream, failure::Failure, node::Node, prices};
+use crate::{
+    clock,
+    downstream::Downstream,
+    fail_point::{self, FailPoint},
+    failure::Failure,
+    node::Node,
+    prices,
+};
 use config::{Config, Peer};
 use ledger::{AdmitError, Line, Refusal, Reservation, Unordered};
 use protocol::{
@@ -78,21 +85,39 @@ async fn by_order(
 ) -> Result<Admitted, Failure> {
     quoted(&order, price, asked.digest)?;
     let requester = Requester::Node(order.requester);
-    let input_max = order::max_input_tokens(asked.body.len() as u64);
-    let output_max = if asked.makes_text {
-        order.output_bound(asked.view.max_output, price, input_max).ok_or_else(|| {
-            let usage = Usage { input_tokens: input_max.min(order.max_input_tokens), output_tokens: 1 };
-            let needed = price.charge(usage).get();
-            Failure::InsufficientCredit { available: order.max_credits.get(), requester, needed }
-        })?
-    } else {
-        0
-    };
+    let output_max = paid_for(asked, &order, price)?;
     let line = line(node, config, order.requester);
     let reservation = node.ledger.admit(&order, line, clock::now()).await;
     let reservation = reservation.map_err(|error| refused(node, error, requester, order.max_credits))?;
+    fail_point::reached(FailPoint::OrderAdmitted);
     let sha256 = order.signed().sha256();
     Ok(Admitted { requester, order: Some((order, sha256)), price, output_max, reservation })
+}
+
+/// The longest answer that the order pays for. Who orders less input than its body can hold would have its
+/// prompt read for nothing.
+fn paid_for(asked: &Asked<'_>, order: &Order, price: Price) -> Result<u64, Failure> {
+    let body_bytes = asked.body.len() as u64;
+    let input_tokens = order::max_input_tokens(body_bytes);
+    // The requester's own bound has room for the engine's template, which is not insisted on.
+    if order.max_input_tokens < body_bytes.div_ceil(3) {
+        let message = format!("order {input_tokens} input tokens for a body of this length");
+        return Err(Failure::OrderRefused { param: "maxInputTokens", message });
+    }
+    let input_tokens = input_tokens.min(order.max_input_tokens);
+    let bound = if asked.makes_text {
+        order.output_bound(asked.view.max_output, price, input_tokens)
+    } else {
+        price.output_within(order.max_credits, input_tokens).map(|_| 0)
+    };
+    bound.ok_or_else(|| {
+        let usage = Usage { input_tokens, output_tokens: asked.makes_text.into() };
+        Failure::InsufficientCredit {
+            available: order.max_credits.get(),
+            requester: Requester::Node(order.requester),
+            needed: price.charge(usage).get(),
+        }
+    })
 }
 
 /// A worker that would charge more, or run something else, than the requester was told refuses.

@@ -21,6 +21,7 @@ pub mod doctor;
 pub mod downstream;
 pub mod exchange;
 pub mod explain;
+pub mod fail_point;
 pub mod failover;
 pub mod failure;
 pub mod fetch;

@@ -1,7 +1,12 @@
 //! Orders of the gateway: the most that it agrees to for one request at one worker, signed and
 //! remembered before the request is sent (SPEC section 4).
 
-use crate::{clock, node::Node, upstream::Upstream};
+use crate::{
+    clock,
+    fail_point::{self, FailPoint},
+    node::Node,
+    upstream::Upstream,
+};
 use bytes::Bytes;
 use http::HeaderValue;
 use protocol::{
@@ -99,6 +104,7 @@ pub async fn place(
     };
     let order = Verified::sign(order, &node.identity.node).map_err(|error| error.to_string())?;
     node.ledger.place(&order, now).await.map_err(|error| error.to_string())?;
+    fail_point::reached(FailPoint::OrderPlaced);
     Ok(Placed(order))
 }
 
