@@ -1,13 +1,13 @@
-//! What a worker's owner lends and charges is its own to say: prices, friends' lines, a daily amount for
-//! whoever says nothing, and how far a name without a signature is believed (SPEC sections 4 and 9).
+//! What a worker's owner lends is its own to say: friends' lines, a daily amount for whoever says nothing, and
+//! how far a name without a signature is believed (SPEC sections 4 and 9).
 #![allow(clippy::unwrap_used, reason = "a story ends there")]
 
-use protocol::{Credits, Order, Price, carriers::ORDER_HEADER};
+use protocol::{Credits, Order, carriers::ORDER_HEADER};
 use stories::{
     Answer, Engine, Node, Requester, Rogue, Setup, Value, ask,
     client::http,
     engine::{self, Behaviour, MODEL},
-    eventually, json,
+    json,
     requester::{OUTPUT_MAX, named, ordered, to_worker},
     rogue,
 };
@@ -38,71 +38,6 @@ async fn with(worker: &Node, requester: &Requester, change: impl FnOnce(&mut Ord
     let mut order = requester.order(worker.id, &body());
     change(&mut order);
     Answer::of(ordered(worker, &body(), &requester.sign(order))).await
-}
-
-#[tokio::test]
-async fn a_model_costs_what_its_owner_says_and_both_books_say_it_too() {
-    let dear = Price { input: 2000, output: 6000 };
-    let (_engine, worker) = worker(|setup| {
-        setup.set("credit.prices", &format!("{{ \"{MODEL}\" = {{ input = 2000, output = 6000 }} }}"))
-    })
-    .await;
-    let capacity = Answer::of(http().get(worker.worker_url("/capacity"))).await.json();
-    assert_eq!(capacity["prices"][MODEL], json!({"input": 2000, "output": 6000}));
-    let gateway = Node::gateway().friend(&worker).start().await;
-    assert_eq!(gateway.answer(&body()).await.status, 200);
-    let receipt = gateway.home().receipts().await[0]["receipt"].clone();
-    let [input, output] = ["inputTokens", "outputTokens"].map(|name| receipt[name].as_u64().unwrap());
-    let charged = (input * dear.input + output * dear.output).div_ceil(1000);
-    assert_eq!((output, &receipt["credits"]), (OUTPUT_MAX, &json!(charged)));
-    eventually("both say so", async || {
-        let owed = worker.home().standing(gateway.id).await["owedToMe"].clone();
-        (owed == charged && owed == gateway.home().standing(worker.id).await["owedByMe"]).then_some(())
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn who_was_quoted_less_than_it_costs_is_told_before_it_costs_anything() {
-    let (engine, worker) = worker(|setup| {
-        setup.set("credit.prices", &format!("{{ \"{MODEL}\" = {{ input = 2000, output = 6000 }} }}"))
-    })
-    .await;
-    let requester = Requester::new();
-    let quoted = async |price: Option<Price>, credits: u64| {
-        with(&worker, &requester, |order| {
-            order.price = price;
-            order.max_credits = Credits::saturating(credits);
-        })
-        .await
-    };
-    for price in [Price::COMMON, Price { input: 2000, output: 5999 }, Price { input: 1999, output: 6000 }] {
-        let error = quoted(Some(price), 5000).await.error(409, "quote_changed");
-        assert!(error["message"].as_str().unwrap().contains("2000 and 6000"), "{error}");
-    }
-    // Who names no price is held to what it pays for, and what is quoted dearer is charged as it is.
-    let cheap = quoted(None, cost()).await.error(402, "insufficient_credit");
-    assert!(cheap["message"].as_str().unwrap().contains("may cost up to"), "{cheap}");
-    assert_eq!(engine.handle.counts().received, 0);
-    let answer = quoted(Some(Price { input: 9000, output: 9000 }), 5000).await;
-    assert_eq!(answer.status, 200, "{}", answer.body);
-    let claimed = worker.home().standing(requester.id()).await["claimed"].as_u64().unwrap();
-    assert!((600..1200).contains(&claimed), "a hundred tokens at six credits, and some input: {claimed}");
-}
-
-#[tokio::test]
-async fn a_model_that_was_pulled_anew_is_not_sold_as_the_old_one() {
-    let (engine, worker) = worker(|setup| setup).await;
-    let requester = Requester::new();
-    with(&worker, &requester, |order| order.model_digest = Some([7; 32])).await.error(409, "quote_changed");
-    assert_eq!(engine.handle.counts().received, 0);
-    let tags = Answer::of(http().get(format!("{}api/tags", engine.url))).await.json();
-    let listed = tags["models"].as_array().unwrap().iter().find(|model| model["name"] == MODEL).unwrap();
-    let digest = listed["digest"].as_str().unwrap();
-    let mut bytes = [0; 32];
-    hex::decode_to_slice(digest, &mut bytes).unwrap();
-    assert_eq!(with(&worker, &requester, |order| order.model_digest = Some(bytes)).await.status, 200);
-    assert_eq!(worker.home().receipts().await[0]["receipt"]["modelDigest"], digest);
 }
 
 #[tokio::test]

@@ -141,6 +141,19 @@ async fn five_hundred_orders_at_once_get_what_the_line_pays_for_and_no_more() {
     worker.home().assert_audit_is_clean().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn one_order_that_comes_a_hundred_times_at_once_is_served_once() {
+    let (engine, worker) = lender().await;
+    let requester = Requester::new();
+    let order = requester.sign(requester.order(worker.id, &body()));
+    let asks = (0..100).map(|_| Answer::of(ordered(&worker, &body(), &order)));
+    let answers: Vec<Answer> = stream::iter(asks).buffer_unordered(100).collect().await;
+    let (served, refused): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| answer.status == 200);
+    assert_eq!((served.len(), refused.len()), (1, 99));
+    refused.into_iter().for_each(|answer| drop(answer.error(409, "order_already_used")));
+    assert_eq!(engine.handle.counts().received, 1);
+}
+
 #[tokio::test]
 async fn a_stranger_owes_its_word_on_one_answer_before_it_gets_the_next() {
     let (engine, worker) = lender().await;
