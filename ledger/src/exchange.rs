@@ -200,6 +200,12 @@ pub(crate) fn of_sha256(
     find(conn, which!("order_sha256 = ?1 AND side = ?2 AND side <> 1"), params![sha256, side as i64])
 }
 
+/// That of an order of ours by its hash, while its receipt is awaited: for a receipt that names another job.
+/// Goes through all that are awaited.
+pub(crate) fn awaited(conn: &Connection, sha256: &[u8; 32]) -> rusqlite::Result<Option<Exchange>> {
+    find(conn, which!("order_sha256 = ?1 AND phase = 0 AND side = 1"), [sha256])
+}
+
 /// That of a receipt. One for work that we did for ourselves has two: ours as the worker then.
 pub(crate) fn of_entry(conn: &Connection, entry: u64) -> rusqlite::Result<Option<Exchange>> {
     find(conn, which!("entry = ?1 AND entry > 0 ORDER BY side LIMIT 1"), [integer(entry)])

@@ -6,11 +6,13 @@ use crate::{
     entry::Posted,
     exchange::{self, Exchange, Phase, Side, order_id},
     journal::{Kind, Step},
+    party::Party,
     post::{Item, PostError},
     unwritten::Unwritten,
     work::Work,
 };
 use protocol::{Ack, Requester, Verified, ack::Verdict};
+use rusqlite::Connection;
 
 /// Why a receipt for an order of ours is not kept.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -55,10 +57,7 @@ impl Work for Receive {
     const DURABLE: bool = true;
 
     fn run(&self, books: &mut Append<'_>) -> rusqlite::Result<Result<Posted, ReceiveError>> {
-        let receipt = &self.item.receipt;
-        let Some(id) = order_id(&receipt.job_id) else { return Ok(Err(ReceiveError::UnknownOrder)) };
-        let found = exchange::of_order(books.conn(), Side::Asked, receipt.worker, &id)?;
-        let Some(exchange) = found.filter(|open| open.order_sha256 == Some(self.order_sha256)) else {
+        let Some(exchange) = self.find(books.conn())? else {
             return Ok(Err(ReceiveError::UnknownOrder));
         };
         if let Err(error) = self.check(books) {
@@ -91,6 +90,22 @@ impl Receive {
     /// What the receipt charges, disputed or not.
     fn charged(&self) -> u64 {
         crate::post::charge(&self.item.receipt)
+    }
+
+    /// The exchange of the order that it answers, if that was given to who signed it.
+    fn find(&self, conn: &Connection) -> rusqlite::Result<Option<Exchange>> {
+        let receipt = &self.item.receipt;
+        let by_job = match order_id(&receipt.job_id) {
+            Some(id) => exchange::of_order(conn, Side::Asked, receipt.worker, &id)?,
+            None => None,
+        };
+        match by_job.filter(|exchange| exchange.order_sha256 == Some(self.order_sha256)) {
+            None => {
+                let awaited = exchange::awaited(conn, &self.order_sha256)?;
+                Ok(awaited.filter(|exchange| exchange.who == Party::Node(receipt.worker)))
+            }
+            found => Ok(found),
+        }
     }
 
     fn check(&self, books: &Append<'_>) -> Result<(), ReceiveError> {
