@@ -130,7 +130,12 @@ impl<T> Signed<T> {
 
     /// The statement as JSON, in canonical form: `{"<NAME>":…,"signature":"…"}`.
     pub fn to_json(&self) -> String {
-        let signature = hex::encode(self.signature);
+        // Into a buffer: `hex::encode` builds its text a character at a time.
+        let mut digits = [0; 128];
+        let signature = hex::encode_to_slice(self.signature, &mut digits)
+            .ok()
+            .and_then(|()| std::str::from_utf8(&digits).ok())
+            .unwrap_or_default();
         format!(r#"{{"{}":{},"signature":"{signature}"}}"#, self.name, self.canonical.as_str())
     }
 

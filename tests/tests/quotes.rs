@@ -5,12 +5,11 @@
 use protocol::{Credits, Order, Price};
 use std::fs;
 use stories::{
-    Answer, Engine, Node, Requester, Rogue, Value, ask,
+    Answer, Engine, Node, Requester, Value, ask,
     client::http,
     engine::{Behaviour, MODEL},
     eventually, json,
     requester::{OUTPUT_MAX, ordered},
-    rogue,
 };
 
 const DEAR: Price = Price { input: 2000, output: 6000 };
