@@ -11,8 +11,9 @@ use crate::{
     fail_point::{self, FailPoint},
     meter::{Meter, Watch},
     tally::Tally,
+    witness::Saw,
 };
-use protocol::carriers;
+use protocol::{canonical::sha256, carriers, judge::Seen};
 
 /// What an exchange does to the books.
 pub enum Books<'a> {
@@ -57,11 +58,11 @@ impl Books<'_> {
                 Some(carriers::to_comment(receipt.signed()))
             }
             Books::Served(served) => {
-                if let Some(carried) = &meter.receipt {
-                    let tally = meter.tally.as_deref();
-                    served.check_and_keep(carried, tally, meter.text_bytes, meter.bytes).await;
-                } else {
-                    served.missing().await;
+                match &meter.receipt {
+                    Some(carried) => {
+                        served.check_and_keep(carried, meter.seen(), meter.bytes).await;
+                    }
+                    None => served.missing(meter.seen().map(Saw::Whole)),
                 }
                 None
             }
@@ -78,26 +79,42 @@ impl Books<'_> {
                 let receipt = serving.sign_and_keep(made, &Tally::of(body)).await?;
                 Some(carriers::to_header(receipt.signed()))
             }
-            Books::Served(served) => match carried {
-                Some(carried) => {
-                    let (tally, bytes) = (Tally::of(body), body.len() as u64);
-                    let kept = served.check_and_keep(carried.as_bytes(), Some(&tally), bytes, bytes).await;
-                    kept.then(|| carried.to_owned())
-                }
-                None => {
-                    served.missing().await;
-                    None
-                }
-            },
+            Books::Served(served) => {
+                let (bytes, text_bytes) = (body.len() as u64, upstream_ollama::usage::text_bytes(body));
+                let seen = Seen { bytes, sha256: sha256(body), text_bytes: Some(text_bytes) };
+                let Some(carried) = carried else {
+                    served.missing(Some(Saw::Whole(seen)));
+                    return None;
+                };
+                let kept = served.check_and_keep(carried.as_bytes(), Some(seen), bytes).await;
+                kept.then(|| carried.to_owned())
+            }
         }
     }
 
-    /// The requester left in the middle of a stream: what was made until then is owed for.
-    pub async fn left(&self, meter: &Meter, sent: &Tally) {
-        if let Books::Serving(serving) = self
-            && meter.deltas > 0
-        {
-            serving.sign_and_keep(Made { cut: true, ..serving.made(meter) }, sent).await;
+    /// A stream stops before its end, and not because the engine broke: the requester left, or it took too
+    /// long. What was made until then is owed for.
+    pub async fn cut(&self, meter: &Meter, sent: &Tally) {
+        match self {
+            Books::Serving(serving) if meter.deltas > 0 => {
+                serving.sign_and_keep(Made { cut: true, ..serving.made(meter) }, sent).await;
+            }
+            Books::Served(served) => served.missing(meter.seen().map(Saw::Part)),
+            Books::Serving(_) | Books::None => {}
+        }
+    }
+
+    /// The way to the worker broke, or it fell silent.
+    pub fn cut_off(&self, meter: &Meter) {
+        if let Books::Served(served) = self {
+            served.missing(meter.seen().map(Saw::Part));
+        }
+    }
+
+    /// The worker ended the stream with an error: nobody owes more than for what came.
+    pub fn broke(&self, meter: &Meter) {
+        if let Books::Served(served) = self {
+            served.missing(meter.seen().map(Saw::Whole));
         }
     }
 }

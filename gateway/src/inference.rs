@@ -54,8 +54,8 @@ pub async fn serve(node: &Node, down: &mut Downstream, path: &'static str) -> Re
     // Two boxes, one after the other: while the answer flows, nothing is kept of the search for it,
     // and nothing is sent again, so the body is let go as well.
     let found = Box::pin(begin(node, down, path)).await?;
-    let Some(Found { ready, exchange, request_bytes, timeouts }) = found else { return Ok(()) };
-    let ended = Box::pin(bring_back(node, down, ready, request_bytes, timeouts)).await;
+    let Some(Found { ready, exchange, request_bytes, output_max, timeouts }) = found else { return Ok(()) };
+    let ended = Box::pin(bring_back(node, down, ready, [request_bytes, output_max], timeouts)).await;
     exchange.finish(&ended);
     if ended == Ended::Left { Err(Gone) } else { Ok(()) }
 }
@@ -65,6 +65,7 @@ struct Found<'a> {
     ready: Ready,
     exchange: Exchange<'a>,
     request_bytes: u64,
+    output_max: u64,
     timeouts: Timeouts,
 }
 
@@ -93,8 +94,8 @@ async fn begin<'a>(
         Ok(ready) => {
             exchange.answered(&ready.upstream.name, ready.attempts);
             let timeouts = timeouts(&request.route, &ready.upstream);
-            let request_bytes = request.body.len() as u64;
-            return Ok(Some(Found { ready, exchange, request_bytes, timeouts }));
+            let (request_bytes, output_max) = (request.body.len() as u64, request.output_max());
+            return Ok(Some(Found { ready, exchange, request_bytes, output_max, timeouts }));
         }
         Err(failed) => failed,
     };
@@ -236,12 +237,12 @@ async fn bring_back(
     node: &Node,
     down: &mut Downstream,
     ready: Ready,
-    request_bytes: u64,
+    [request_bytes, output_max]: [u64; 2],
     timeouts: Timeouts,
 ) -> Ended {
     let Ready { upstream, outcome, attempts, slot, sent, order } = ready;
     let books = match upstream.node() {
-        Some(worker) => Books::Served(Served { node, worker, order, bytes: request_bytes }),
+        Some(worker) => Books::Served(Served { node, worker, order, output_max, bytes: request_bytes }),
         None => Books::None,
     };
     let served_by = served_by(&upstream, attempts);

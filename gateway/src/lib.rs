@@ -56,4 +56,5 @@ pub mod telemetry;
 pub mod tracker;
 pub mod upstream;
 pub mod upstreams;
+pub mod witness;
 pub mod worker;

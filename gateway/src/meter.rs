@@ -10,7 +10,7 @@ use crate::{
 };
 use bytes::{Bytes, BytesMut};
 use memchr::memmem::Finder;
-use protocol::{Usage, carriers::RECEIPT_COMMENT};
+use protocol::{Usage, carriers::RECEIPT_COMMENT, judge::Seen};
 use std::sync::LazyLock;
 use upstream_ollama::usage::{self, Stripped};
 
@@ -39,7 +39,7 @@ pub struct Meter {
     pub bytes: u64,
     /// Pieces of text, where they are counted.
     pub deltas: u64,
-    /// Bytes in which the text is, and little else: at least as many as the text has.
+    /// Bytes of the text in them.
     pub text_bytes: u64,
     /// What came before the receipt's comment, where there is an order to compare it with.
     pub tally: Option<Box<Tally>>,
@@ -70,10 +70,6 @@ struct Finders {
     usage: Finder<'static>,
     receipt: Finder<'static>,
     error: Finder<'static>,
-    delta: Finder<'static>,
-    text: Finder<'static>,
-    empty: Finder<'static>,
-    more: [Finder<'static>; 2],
 }
 
 static FIND: LazyLock<Finders> = LazyLock::new(|| Finders {
@@ -81,10 +77,6 @@ static FIND: LazyLock<Finders> = LazyLock::new(|| Finders {
     usage: Finder::new("\"usage\""),
     receipt: Finder::new(RECEIPT_COMMENT),
     error: Finder::new("{\"error\""),
-    delta: Finder::new("\"delta\":{"),
-    text: Finder::new("\"text\":\""),
-    empty: Finder::new("\":\"\""),
-    more: [Finder::new("\"tool_calls\""), Finder::new("\"reasoning")],
 });
 
 impl Meter {
@@ -140,18 +132,19 @@ impl Meter {
         Passed { forward: forward.freeze(), end: None }
     }
 
-    /// Looks for text without understanding it: a delta with something in it.
+    /// Counts the events that say something, and how much.
     fn count(&mut self, run: &Bytes) {
         for event in sse::events(run.clone()) {
-            let Some(at) = FIND.delta.find(&event.0).or_else(|| FIND.text.find(&event.0)) else { continue };
-            let rest = &event.0[at..];
-            let empty =
-                FIND.empty.find(rest).is_some() && FIND.more.iter().all(|find| find.find(rest).is_none());
-            if !empty {
-                self.deltas += 1;
-                self.text_bytes += rest.len() as u64;
-            }
+            let text_bytes = event.data().map_or(0, usage::text_bytes);
+            self.deltas += u64::from(text_bytes > 0);
+            self.text_bytes += text_bytes;
         }
+    }
+
+    /// What came so far, as a receipt is compared with it.
+    pub fn seen(&self) -> Option<Seen> {
+        let tally = self.tally.as_deref()?;
+        Some(Seen { bytes: tally.bytes(), sha256: tally.sha256(), text_bytes: Some(self.text_bytes) })
     }
 
     fn concerns_us(&self, run: &[u8]) -> bool {
@@ -168,7 +161,9 @@ impl Meter {
             self.receipt = Some(Bytes::copy_from_slice(carried));
             return None;
         }
-        if let (Some(tally), None) = (&mut self.tally, &self.receipt) {
+        // What ends the stream is no part of the answer that a receipt speaks of.
+        let error = event.data().and_then(error_message);
+        if let (Some(tally), None, None) = (&mut self.tally, &self.receipt, &error) {
             tally.add(&event.0);
         }
         let Some(data) = event.data() else {
@@ -178,7 +173,7 @@ impl Meter {
         if data.trim_ascii() == b"[DONE]" {
             return Some(End::Done(event.0));
         }
-        if let Some(message) = error_message(data) {
+        if let Some(message) = error {
             return Some(End::Error(message));
         }
         self.usage = usage::of_event(data).or(self.usage);

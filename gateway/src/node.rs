@@ -11,6 +11,7 @@ use crate::{
     target::Connections,
     upstream::Upstream,
     upstreams::Upstreams,
+    witness::Witness,
     worker::Engine,
 };
 use anyhow::Context;
@@ -56,6 +57,8 @@ pub struct Node {
     pub tasks: TaskTracker,
     /// Requests that are being served; awaited at the end.
     pub open: TaskTracker,
+    /// What was seen of answers whose receipts have not come.
+    pub witness: Witness,
     /// There is something to tell a worker: its next request may depend on it.
     pub settle_now: Notify,
     /// Cancelled when the node is to stop.
@@ -111,6 +114,7 @@ impl Node {
             metrics,
             tasks: TaskTracker::new(),
             open: TaskTracker::new(),
+            witness: Witness::default(),
             settle_now: Notify::new(),
             stopping: CancellationToken::new(),
             ledger_failed_at: Mutex::default(),

@@ -6,6 +6,7 @@ use crate::{
     fail_point::{self, FailPoint},
     node::Node,
     upstream::Upstream,
+    witness::{Saw, Watching},
 };
 use bytes::Bytes;
 use http::HeaderValue;
@@ -22,7 +23,11 @@ pub const SHRUNK_MIN: u64 = 256;
 
 /// An order that is kept in the ledger.
 #[derive(Clone, Debug)]
-pub struct Placed(Verified<Order>);
+pub struct Placed {
+    order: Verified<Order>,
+    /// The exchange that it was placed for; `None` for one of before.
+    watching: Option<Watching>,
+}
 
 /// What is ordered.
 #[derive(Clone, Copy, Debug)]
@@ -38,21 +43,29 @@ pub struct Terms<'a> {
 impl Placed {
     /// An order that was placed before, as the ledger has it.
     pub fn again(order: Verified<Order>) -> Self {
-        Self(order)
+        Self { order, watching: None }
     }
 
     pub fn order(&self) -> &Verified<Order> {
-        &self.0
+        &self.order
+    }
+
+    /// What came of the answer, for a receipt that comes later.
+    pub fn saw(&self, saw: Saw) {
+        if let Some(watching) = &self.watching {
+            watching.saw(saw);
+        }
     }
 
     /// As it travels.
     pub fn header(&self) -> Option<HeaderValue> {
-        HeaderValue::try_from(carriers::to_header(self.0.signed())).ok()
+        HeaderValue::try_from(carriers::to_header(self.order.signed())).ok()
     }
 
     /// No receipt will come for it.
     pub async fn forget(&self, node: &Node) {
-        let lost = node.ledger.lost(self.0.worker, &self.0.order_id, clock::now()).await;
+        self.saw(Saw::Nothing);
+        let lost = node.ledger.lost(self.order.worker, &self.order.order_id, clock::now()).await;
         if let Err(error) = lost {
             tracing::debug!(%error, "an order is still waited for");
         }
@@ -105,7 +118,8 @@ pub async fn place(
     let order = Verified::sign(order, &node.identity.node).map_err(|error| error.to_string())?;
     node.ledger.place(&order, now).await.map_err(|error| error.to_string())?;
     fail_point::reached(FailPoint::OrderPlaced);
-    Ok(Placed(order))
+    let watching = Some(node.witness.watch(&order.order_id));
+    Ok(Placed { order, watching })
 }
 
 /// A UUID of version 7 (RFC 9562): both ledgers index orders by their ids, and an index that grows at its

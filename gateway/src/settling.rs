@@ -17,10 +17,12 @@ use protocol::{
     NodeId, Receipt, Signed, Timestamp,
     auth::{Asked, Auth},
     carriers::AUTH_HEADER,
-    judge::Received,
 };
-use std::{collections::HashSet, time::Duration};
-use tokio::time::interval;
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
+use tokio::time::{Interval, interval};
 
 /// How often it is looked what is to be done.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -49,28 +51,61 @@ const DEBTORS_EVERY: Duration = Duration::from_secs(5);
 /// So many of them are preferred, those who owe most.
 const DEBTORS_MAX: usize = 64;
 
-/// Settles until the node stops.
+/// A node that owes us less than this is not preferred: a few credits are no reason to be chosen.
+const DEBT_MIN: u64 = 1000;
+
+/// What nobody answered for as long as receipts are kept is given up this often.
+const GIVE_UP_EVERY: Duration = Duration::from_secs(60 * 60);
+
+/// So many receipts are asked of one worker at once: one that is slow to answer does not hold up the others.
+const OF_ONE_WORKER: usize = 2;
+
+/// Settles until the node stops. What is brought and what is collected do not wait for each other.
 pub async fn run(node: &Node) {
     let started = clock::now();
     release_orphans(node, started).await;
-    let mut tick = interval(LOOK_EVERY);
+    let bringing = async {
+        let mut tick = ticks(LOOK_EVERY);
+        while until(node, async {
+            tokio::select! { _ = tick.tick() => {}, () = node.settle_now.notified() => {} }
+        })
+        .await
+        {
+            until(node, bring(node)).await;
+        }
+    };
+    let collecting = async {
+        let mut tick = ticks(LOOK_EVERY);
+        while until(node, tick.tick()).await {
+            until(node, collect_some(node, started)).await;
+        }
+    };
+    let noting = async {
+        let mut tick = ticks(DEBTORS_EVERY);
+        while until(node, tick.tick()).await {
+            note_debtors(node).await;
+        }
+    };
+    let giving_up = async {
+        let mut tick = ticks(GIVE_UP_EVERY);
+        while until(node, tick.tick()).await {
+            let _ = node.ledger.give_up(clock::now()).await;
+        }
+    };
+    tokio::join!(bringing, collecting, noting, giving_up);
+}
+
+fn ticks(period: Duration) -> Interval {
+    let mut tick = interval(period);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut debtors = interval(DEBTORS_EVERY);
-    debtors.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            _ = tick.tick() => {}
-            _ = debtors.tick() => {
-                note_debtors(node).await;
-                continue;
-            }
-            () = node.settle_now.notified() => {}
-            () = node.stopping.cancelled() => return,
-        }
-        tokio::select! {
-            () = round(node, started) => {}
-            () = node.stopping.cancelled() => return,
-        }
+    tick
+}
+
+/// Whether it was done before the node was told to stop.
+async fn until<T>(node: &Node, work: impl Future<Output = T>) -> bool {
+    tokio::select! {
+        _ = work => true,
+        () = node.stopping.cancelled() => false,
     }
 }
 
@@ -82,32 +117,39 @@ async fn release_orphans(node: &Node, now: Timestamp) {
     }
 }
 
-async fn round(node: &Node, started: Timestamp) {
-    let now = clock::now();
-    match node.ledger.due(now, AT_ONCE).await {
+async fn bring(node: &Node) {
+    match node.ledger.due(clock::now(), AT_ONCE).await {
         Ok(batches) => {
             join_all(batches.into_iter().map(|batch| acknowledge(node, batch))).await;
         }
         Err(error) => tracing::warn!(%error, "acknowledgements wait"),
     }
+}
+
+async fn collect_some(node: &Node, started: Timestamp) {
+    let now = clock::now();
     // Nobody waits for the answers to what was ordered before this process was there.
     let before = earlier(now, COLLECTED_AFTER).max(earlier(started, Duration::from_millis(1)));
-    match node.ledger.unanswered(now, before, AT_ONCE).await {
-        Ok(awaited) => {
-            join_all(awaited.into_iter().map(|order| collect(node, order))).await;
-        }
-        Err(error) => tracing::warn!(%error, "receipts are not collected"),
-    }
-    // What nobody answered for as long as receipts are kept is not waited for any more.
-    let _ = node.ledger.give_up(now).await;
+    let awaited = match node.ledger.unanswered(now, before, AT_ONCE).await {
+        Ok(awaited) => awaited,
+        Err(error) => return tracing::warn!(%error, "receipts are not collected"),
+    };
+    let mut of_each: HashMap<NodeId, usize> = HashMap::new();
+    let some = awaited.into_iter().filter(|order| {
+        let asked = of_each.entry(order.worker).or_default();
+        *asked += 1;
+        *asked <= OF_ONE_WORKER
+    });
+    join_all(some.map(|order| collect(node, order))).await;
 }
 
 /// Those who owe us are preferred when somebody is asked for work.
 async fn note_debtors(node: &Node) {
-    let debtors: HashSet<NodeId> = match node.ledger.read(|reader| reader.debtors(DEBTORS_MAX)).await {
-        Ok(Ok(debtors)) => debtors.into_iter().collect(),
-        Ok(Err(error)) | Err(error) => return tracing::debug!(%error, "who owes us is not known"),
-    };
+    let debtors: HashSet<NodeId> =
+        match node.ledger.read(|reader| reader.debtors(DEBT_MIN, DEBTORS_MAX)).await {
+            Ok(Ok(debtors)) => debtors.into_iter().collect(),
+            Ok(Err(error)) | Err(error) => return tracing::debug!(%error, "who owes us is not known"),
+        };
     for upstream in node.upstreams.all().iter() {
         upstream.set_owes_us(upstream.node().is_some_and(|peer| debtors.contains(&peer)));
     }
@@ -126,7 +168,7 @@ async fn acknowledge(node: &Node, batch: AckBatch) {
     let told = ask(node, worker, question).await;
     let kept = match told {
         // Refused ones would be refused again.
-        Some((200, _)) => {
+        Some((200, answer)) if speaks_of_all(&answer, ids.len()) => {
             node.metrics.receipt("acknowledged");
             fail_point::reached(FailPoint::AckSent);
             let noted = node.ledger.delivered(worker, ids, clock::now()).await;
@@ -143,10 +185,23 @@ async fn acknowledge(node: &Node, batch: AckBatch) {
     }
 }
 
+/// Whether it is a worker's answer to so many acknowledgements, and nobody else's on the way.
+fn speaks_of_all(answer: &[u8], sent: usize) -> bool {
+    let taken = serde_json::from_slice::<serde_json::Value>(answer).unwrap_or_default();
+    let accepted = taken.get("accepted").and_then(serde_json::Value::as_u64);
+    let refused = taken.get("refused").and_then(serde_json::Value::as_array);
+    accepted.zip(refused).is_some_and(|(accepted, refused)| accepted + refused.len() as u64 == sent as u64)
+}
+
 /// Asks a worker for the receipt of an order: what it made until we left, or while we were away.
 async fn collect(node: &Node, awaited: Awaited) {
     let Awaited { worker, order, placed_at } = awaited;
     let id = order.unverified().order_id.clone();
+    let expires_at = order.unverified().expires_at;
+    if node.witness.is_running(&id) {
+        let _ = node.ledger.ask_again(worker, &id, later(COLLECTED_AFTER)).await;
+        return;
+    }
     let path = format!("/v1/receipts/{id}");
     let asked = Asked { worker, method: "GET", path: &path };
     let auth = Auth::sign(&node.identity.node, &asked, clock::now()).to_header();
@@ -154,7 +209,10 @@ async fn collect(node: &Node, awaited: Awaited) {
     let question = Question::get(&path).with(HeaderName::from_static(AUTH_HEADER), auth);
     let done = match ask(node, worker, question).await {
         Some((200, body)) => keep(node, order, &body).await,
-        Some((404, _)) => node.ledger.lost(worker, &id, clock::now()).await.is_ok(),
+        // As long as it may still be admitted, it may be on its way there.
+        Some((404, _)) if clock::now() > expires_at => {
+            node.ledger.lost(worker, &id, clock::now()).await.is_ok()
+        }
         _ => false,
     };
     if !done {
@@ -174,8 +232,10 @@ async fn keep(node: &Node, order: Signed<protocol::Order>, body: &[u8]) -> bool 
         return node.ledger.lost(worker, &id, clock::now()).await.is_ok();
     };
     let placed = Placed::again(order);
-    match books::keep_ordered(node, receipt, &placed, &Received::Unknown, clock::now()).await {
+    let received = node.witness.received(&id);
+    match books::keep_ordered(node, receipt, &placed, &received, clock::now()).await {
         Ok(()) => {
+            node.witness.settled(&id);
             node.metrics.receipt("collected");
             true
         }

@@ -59,7 +59,16 @@ pub async fn relay(
         run = match next_run(down, &mut connection, &mut splitter, limits).await {
             Ok(run) => run,
             Err(Stop::Left) => return left(down, &meter, books).await,
-            Err(Stop::Lost(reason)) => break Err(reason),
+            Err(Stop::Lost(reason)) => {
+                // The way broke: if the worker is alive it may ask for what it had made.
+                books.cut_off(&meter);
+                break Err(reason);
+            }
+            Err(Stop::Overdue(reason)) => {
+                // Its time is over, and not for any fault of the engine's.
+                Box::pin(books.cut(&meter, &down.tally())).await;
+                break Err(reason);
+            }
         };
     };
     let finished = match end {
@@ -73,7 +82,10 @@ pub async fn relay(
                 }
             })
         }
-        Ok((before, End::Error(message))) => Box::pin(lost(down, before, message)).await,
+        Ok((before, End::Error(message))) => {
+            books.broke(&meter);
+            Box::pin(lost(down, before, message)).await
+        }
         Err(reason) => Box::pin(lost(down, Bytes::new(), reason)).await,
     };
     match finished {
@@ -88,13 +100,15 @@ pub async fn relay(
 
 /// The requester is gone, and the upstream's work ends with it: what was made is owed for.
 async fn left(down: &Downstream, meter: &Meter, books: &Books<'_>) -> Ended {
-    Box::pin(books.left(meter, &down.tally())).await;
+    Box::pin(books.cut(meter, &down.tally())).await;
     Ended::Left
 }
 
 enum Stop {
     Left,
     Lost(String),
+    /// Beyond what the limits allow in all.
+    Overdue(String),
 }
 
 /// The next whole events, as many as are here.
@@ -114,7 +128,7 @@ async fn next_run(
             _ = down.gone() => return Err(Stop::Left),
             () = sleep_until(until.min(due)) => {
                 if until <= due {
-                    return Err(Stop::Lost(overdue(limits)));
+                    return Err(overdue(limits));
                 }
                 down.say_waiting().await.map_err(|Gone| Stop::Left)?;
                 continue;
@@ -130,10 +144,12 @@ async fn next_run(
     }
 }
 
-fn overdue(limits: Limits) -> String {
+fn overdue(limits: Limits) -> Stop {
     match limits.deadline {
-        Some(deadline) if Instant::now() >= deadline => "it took longer than the worker allows".into(),
-        _ => format!("nothing came for {} s", limits.silence.as_secs()),
+        Some(deadline) if Instant::now() >= deadline => {
+            Stop::Overdue("it took longer than the worker allows".into())
+        }
+        _ => Stop::Lost(format!("nothing came for {} s", limits.silence.as_secs())),
     }
 }
 

@@ -4,7 +4,9 @@
 //! the ledger's to know; its freshness does not matter, since it answers an order of ours.
 
 use crate::{
-    Answer, Credits, Order, Receipt, Requester, Signed, Verified, ack::Verdict, limits::UNSEEN_TOKENS_MAX,
+    Answer, Credits, Order, Receipt, Requester, Signed, Verified,
+    ack::Verdict,
+    limits::{LOST_TOKENS_MAX, UNSEEN_TOKENS_MAX},
 };
 
 /// What arrived of the answer that a receipt accounts for.
@@ -12,8 +14,10 @@ use crate::{
 pub enum Received {
     /// Nobody knows any more, say after a restart: nothing is compared.
     Unknown,
+    /// There was no answer that anybody owes for: the worker refused, or broke before its first word.
+    Nothing,
     /// We left, or the way broke, before the end. The hash is then that of the first `responseBytes`
-    /// of the bytes that came; where fewer came, nothing is compared and it does not matter.
+    /// of the bytes that came; where fewer came, it is not compared, and the tokens may be a few more than the text that came.
     Part(Seen),
     /// All of it.
     Whole(Seen),
@@ -120,6 +124,9 @@ pub enum Dispute {
     /// The answer changed on its way, or was never sent.
     #[error("another answer was received than the one accounted for")]
     AnotherAnswer,
+    /// There was no answer.
+    #[error("no answer came")]
+    NoAnswer,
     /// More tokens than can stand for the text.
     #[error("{tokens} output tokens for {text_bytes} bytes of text")]
     TokensOverText {
@@ -194,22 +201,24 @@ fn against_limits(receipt: &Receipt, answer: &Answer, order: &Order) -> Result<(
 }
 
 fn against_received(receipt: &Receipt, answer: &Answer, received: &Received) -> Result<(), Dispute> {
+    let tokens = receipt.usage.output_tokens;
+    let can_be = |seen: &Seen, unseen: u64| match seen.text_bytes {
+        Some(text_bytes) if tokens > text_bytes.saturating_add(unseen) => {
+            Err(Dispute::TokensOverText { tokens, text_bytes })
+        }
+        _ => Ok(()),
+    };
     let seen = match (received, answer.response_bytes) {
         (Received::Unknown, _) => return Ok(()),
+        (Received::Nothing, _) => return Err(Dispute::NoAnswer),
         (Received::Whole(seen), Some(sent)) if sent != seen.bytes => return Err(Dispute::AnotherAnswer),
         (Received::Whole(seen), _) => seen,
         (Received::Part(seen), Some(sent)) if sent <= seen.bytes => seen,
-        // More was sent than came: neither its hash nor its tokens can be found out.
-        (Received::Part(_), _) => return Ok(()),
+        // More was sent than came: what was on its way when we left, or the way broke, is not much.
+        (Received::Part(seen), _) => return can_be(seen, LOST_TOKENS_MAX),
     };
     if seen.sha256 != answer.response_sha256 {
         return Err(Dispute::AnotherAnswer);
     }
-    let tokens = receipt.usage.output_tokens;
-    match seen.text_bytes {
-        Some(text_bytes) if tokens > text_bytes.saturating_add(UNSEEN_TOKENS_MAX) => {
-            Err(Dispute::TokensOverText { tokens, text_bytes })
-        }
-        _ => Ok(()),
-    }
+    can_be(seen, UNSEEN_TOKENS_MAX)
 }

@@ -48,6 +48,10 @@ pub const ORDER_LIFE_MS_MAX: u64 = 10 * 60 * 1000;
 /// An order whose `answerBy` lies further behind its `createdAt`, in milliseconds, is refused.
 pub const ANSWER_WITHIN_MS_MAX: u64 = 7 * 24 * 60 * 60 * 1000;
 
+/// Tokens that may have been on their way when a stream was left or broke: what a worker makes until it sees
+/// that. A receipt for more beyond the text that came is disputed.
+pub const LOST_TOKENS_MAX: u64 = 1024;
+
 /// Tokens that an engine may count and not show as text: the end of the answer, and the marks
 /// between reasoning, calls and text. An answer with more of them is disputed.
 pub const UNSEEN_TOKENS_MAX: u64 = 32;

@@ -119,5 +119,11 @@ async fn a_worker_cuts_what_takes_longer_than_its_owner_lends() {
     world.engine.handle.set(Behaviour::of(Trouble::Hang));
     world.gateway.answer(&ask(MODEL, "for ever")).await.error(502, "all_upstreams_failed");
     counts(&world.engine, "that it was cut", |counts| counts.in_flight == 0).await;
-    assert_eq!(world.worker.home().receipts().await.len(), 0);
+    // What came until then was delivered, and is owed for; the one that never began is not.
+    let receipts = world.worker.home().receipts().await;
+    assert_eq!(receipts.len(), 1, "{receipts:?}");
+    assert_eq!(
+        (&receipts[0]["receipt"]["cut"], &receipts[0]["receipt"]["outputTokens"]),
+        (&true.into(), &3.into())
+    );
 }

@@ -92,53 +92,65 @@ async fn who_works_for_itself_is_owed_nothing_by_anybody_else() {
     world.worker.home().assert_audit_is_clean().await;
 }
 
-/// An order, and whether more is to be claimed than it agrees to.
-type Ordered = (Signed<Order>, bool);
+/// An order, and the prompt that it came with.
+type Ordered = (Signed<Order>, String);
 
-/// A worker that never answers, and later shows receipts for what it never gave: twice what was ordered, and
-/// exactly that.
-async fn never_answers() -> RogueWorker {
+/// A worker that keeps its receipts back. It does not answer at all, or says one word; later it shows receipts
+/// for as much as was ordered, or twice that, or for the word.
+async fn keeps_back() -> RogueWorker {
     let orders: Arc<Mutex<HashMap<String, Ordered>>> = Arc::default();
     RogueWorker::start(move |asked| {
         let mut orders = orders.lock().unwrap();
         if asked.request.path == "/v1/chat/completions" {
-            let greedy = asked.request.json()["messages"][0]["content"] == "greedy";
+            let prompt = asked.request.json()["messages"][0]["content"].as_str().unwrap().to_owned();
             let order = asked.order();
-            orders.insert(order.unverified().order_id.clone(), (order, greedy));
-            return vec![Act::Close];
+            orders.insert(order.unverified().order_id.clone(), (order, prompt.clone()));
+            return match prompt.contains("one word") {
+                true => vec![rogue::answer(200, "", &rogue::completion("word"))],
+                false => vec![Act::Close],
+            };
         }
         let known = asked.request.path.strip_prefix("/v1/receipts/").and_then(|id| orders.get(id));
-        let Some((order, greedy)) = known else {
+        let Some((order, prompt)) = known else {
             return vec![rogue::answer(200, "", "{\"accepted\":1,\"refused\":[]}")];
         };
         let terms = order.unverified();
-        let mut receipt = answering(terms, order.sha256(), b"never given");
-        (receipt.usage.input_tokens, receipt.usage.output_tokens) =
-            (terms.max_input_tokens, terms.max_output_tokens);
-        let credits = terms.max_credits.get() * if *greedy { 2 } else { 1 };
-        receipt.answers.iter_mut().for_each(|answer| answer.credits = Credits::saturating(credits));
+        let word = rogue::completion("word");
+        let mut receipt = answering(terms, order.sha256(), word.as_bytes());
+        if !prompt.contains("honest") {
+            (receipt.usage.input_tokens, receipt.usage.output_tokens) =
+                (terms.max_input_tokens, terms.max_output_tokens);
+            let credits = terms.max_credits.get() * if prompt.contains("greedy") { 2 } else { 1 };
+            receipt.answers.iter_mut().for_each(|answer| answer.credits = Credits::saturating(credits));
+        }
         vec![rogue::answer(200, "", &signed(receipt, asked.key))]
     })
     .await
 }
 
 #[tokio::test]
-async fn for_an_answer_that_broke_off_no_more_is_owed_than_was_ordered() {
-    let worker = never_answers().await;
+async fn a_receipt_that_is_kept_back_is_worth_no_more_than_what_came() {
+    let worker = keeps_back().await;
     let gateway = Node::gateway().rogue(&worker).start().await;
-    let mut ordered = 0;
-    for prompt in ["greedy", "exact"] {
+    for prompt in ["greedy", "as ordered"] {
         let mut body = ask(MODEL, prompt);
         body["max_tokens"] = json!(50);
         gateway.answer(&body).await.error(502, "all_upstreams_failed");
-        ordered = body.to_string().len().div_ceil(3) as u64 + 256 + 50;
     }
-    eventually_within(Duration::from_secs(90), Duration::from_secs(1), "both are judged", async || {
+    for prompt in ["one word, as ordered", "one word, honest"] {
+        let mut body = ask(MODEL, prompt);
+        body["max_tokens"] = json!(500);
+        assert_eq!(gateway.answer(&body).await.status, 200);
+    }
+    eventually_within(Duration::from_secs(90), Duration::from_secs(1), "all are judged", async || {
         let judged = [gateway.receipts_counted("disputed").await, gateway.receipts_counted("accepted").await];
-        (judged == [1, 1]).then_some(())
+        (judged == [3, 1]).then_some(())
     })
     .await;
+    let honest = gateway.home().receipts().await.into_iter().map(|one| one["receipt"].clone());
+    let honest: Vec<_> = honest.filter(|receipt| receipt["outputTokens"].as_u64() < Some(50)).collect();
+    assert_eq!(honest.len(), 1);
     let standing = gateway.home().standing(worker.id()).await;
-    assert_eq!(standing["owedByMe"], ordered, "what nobody can compare counts up to its order");
+    assert_eq!(standing["owedByMe"], honest[0]["credits"], "no answer, no debt; one word, one word's debt");
     gateway.home().assert_audit_is_clean().await;
 }

@@ -92,12 +92,18 @@ fn remove(member: Member, text: &str, keeps_one: bool, edits: &mut Edits) {
 /// Whether a chunk says something: text, reasoning or a part of a tool call. Counting these is how a
 /// stream that was cut is measured.
 pub fn has_text(data: &[u8]) -> bool {
-    serde_json::from_slice::<Chunk<'_>>(data)
-        .is_ok_and(|chunk| chunk.choices.iter().any(Choice::says_something))
+    text_bytes(data) > 0
+}
+
+/// How many bytes of text, reasoning and tool calls are in a chunk or a whole answer, as they are written in its
+/// JSON; 0 in what is neither. Everything else in it is not what anybody asked for.
+pub fn text_bytes(data: &[u8]) -> u64 {
+    let answer = serde_json::from_slice::<Said<'_>>(data);
+    answer.map_or(0, |answer| answer.choices.iter().map(Choice::text_bytes).sum())
 }
 
 #[derive(Deserialize)]
-struct Chunk<'a> {
+struct Said<'a> {
     #[serde(borrow, default)]
     choices: Vec<Choice<'a>>,
 }
@@ -105,13 +111,15 @@ struct Chunk<'a> {
 #[derive(Deserialize)]
 struct Choice<'a> {
     #[serde(borrow)]
-    delta: Option<Delta<'a>>,
+    delta: Option<Message<'a>>,
+    #[serde(borrow)]
+    message: Option<Message<'a>>,
     #[serde(borrow)]
     text: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
-struct Delta<'a> {
+struct Message<'a> {
     #[serde(borrow)]
     content: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -121,18 +129,36 @@ struct Delta<'a> {
     #[serde(borrow)]
     refusal: Option<&'a RawValue>,
     #[serde(borrow)]
-    tool_calls: Option<&'a RawValue>,
+    tool_calls: Option<Vec<ToolCall<'a>>>,
+}
+
+#[derive(Deserialize)]
+struct ToolCall<'a> {
+    #[serde(borrow)]
+    function: Option<Function<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Function<'a> {
+    #[serde(borrow)]
+    name: Option<&'a RawValue>,
+    #[serde(borrow)]
+    arguments: Option<&'a RawValue>,
 }
 
 impl Choice<'_> {
-    fn says_something(&self) -> bool {
-        let of_delta = self.delta.as_ref().is_some_and(|delta| {
-            [delta.content, delta.reasoning, delta.reasoning_content, delta.refusal, delta.tool_calls]
-                .into_iter()
-                .flatten()
-                .any(|value| !is_empty(value.get()))
-        });
-        of_delta || self.text.is_some_and(|text| !is_empty(text.get()))
+    fn text_bytes(&self) -> u64 {
+        let said = [&self.delta, &self.message].into_iter().flatten();
+        said.map(Message::text_bytes).sum::<u64>() + length(self.text)
+    }
+}
+
+impl Message<'_> {
+    fn text_bytes(&self) -> u64 {
+        let texts = [self.content, self.reasoning, self.reasoning_content, self.refusal];
+        let calls = self.tool_calls.iter().flatten().filter_map(|call| call.function.as_ref());
+        let calls = calls.map(|function| length(function.name) + length(function.arguments));
+        texts.into_iter().map(length).sum::<u64>() + calls.sum::<u64>()
     }
 }
 
@@ -142,6 +168,17 @@ fn is_empty(value: &str) -> bool {
         b"null" | b"\"\"" => true,
         [b'[', inner @ .., b']'] | [b'{', inner @ .., b'}'] => inner.trim_ascii().is_empty(),
         _ => false,
+    }
+}
+
+/// What a value has between its quotes or brackets; nothing for null.
+fn length(value: Option<&RawValue>) -> u64 {
+    let text = value.map_or("null", RawValue::get).trim();
+    match text.as_bytes() {
+        b"null" => 0,
+        [b'"', inner @ .., b'"'] => inner.len() as u64,
+        [b'[', inner @ .., b']'] | [b'{', inner @ .., b'}'] => inner.trim_ascii().len() as u64,
+        other => other.len() as u64,
     }
 }
 

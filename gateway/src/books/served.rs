@@ -5,13 +5,14 @@ use crate::{
     fail_point::{self, FailPoint},
     node::Node,
     orders::Placed,
-    tally::Tally,
+    witness::Saw,
 };
 use ledger::{Origin, Posted};
 use protocol::{
     Ack, NodeId, Receipt, Rejected, Requester, Timestamp, Usage, Verified,
     carriers::{self},
     judge::{self, Judgement, Received, Seen},
+    order::max_input_tokens,
 };
 
 /// The gateway's side of one exchange.
@@ -20,6 +21,8 @@ pub struct Served<'a> {
     pub worker: NodeId,
     /// The order that was sent along; `None` to a worker of version 1.
     pub order: Option<Placed>,
+    /// The longest answer that was asked for.
+    pub output_max: u64,
     /// How many bytes were sent: with those that came back, the most tokens that are believed of a
     /// receipt that answers no order.
     pub bytes: u64,
@@ -65,25 +68,19 @@ impl Refused {
 }
 
 impl Served<'_> {
-    /// An answer came without a receipt; if one was made it is collected later.
-    pub(super) async fn missing(&self) {
+    /// No receipt came. If one was made it is collected later, and compared with what was seen.
+    pub(super) fn missing(&self, saw: Option<Saw>) {
         self.node.metrics.receipt("missing");
+        if let (Some(placed), Some(saw)) = (&self.order, saw) {
+            placed.saw(saw);
+        }
     }
 
-    /// Whether the receipt was kept; if not, why is counted and logged. `tally` is of what came before
-    /// the receipt, `text_bytes` at least as many as its text has.
-    pub(super) async fn check_and_keep(
-        &self,
-        carried: &[u8],
-        tally: Option<&Tally>,
-        text_bytes: u64,
-        answer_bytes: u64,
-    ) -> bool {
-        let seen = tally.map(|tally| Seen {
-            bytes: tally.bytes(),
-            sha256: tally.sha256(),
-            text_bytes: Some(text_bytes),
-        });
+    /// Whether the receipt was kept; if not, why is counted and logged. `seen` is what came before it.
+    pub(super) async fn check_and_keep(&self, carried: &[u8], seen: Option<Seen>, answer_bytes: u64) -> bool {
+        if let (Some(placed), Some(seen)) = (&self.order, seen) {
+            placed.saw(Saw::Whole(seen));
+        }
         let received = seen.map_or(Received::Unknown, Received::Whole);
         match self.keep(carried, &received, self.bytes + answer_bytes).await {
             Ok(usage) => {
@@ -116,8 +113,7 @@ impl Served<'_> {
         }
         // It names no order: more tokens than bytes went over the wire cannot be true, and more than we
         // agreed to is nobody's debt, whether the worker says that it knew or not.
-        let ordered = self.order.as_ref().map_or(u64::MAX, |placed| placed.order().max_credits.get());
-        let believed = bytes_moved.min(ordered);
+        let believed = bytes_moved.min(self.agreed());
         match self.node.ledger.post_at_most(receipt, believed, Origin::Received, now).await? {
             Posted::New { .. } => {
                 self.node.metrics.receipt("accepted");
@@ -125,6 +121,15 @@ impl Served<'_> {
             }
             Posted::Already { .. } => Err(Refused::Replayed),
         }
+    }
+}
+
+impl Served<'_> {
+    /// The most that we agreed to: by the order, or to a worker that takes none by what would have been
+    /// ordered.
+    fn agreed(&self) -> u64 {
+        let tokens = max_input_tokens(self.bytes).saturating_add(self.output_max);
+        self.order.as_ref().map_or(tokens, |placed| placed.order().max_credits.get())
     }
 }
 
@@ -159,6 +164,7 @@ pub async fn keep_ordered(
     let ack = ack.sign(&node.identity.node)?;
     fail_point::reached(FailPoint::ReceiptReceived);
     node.ledger.post_received(receipt, ack, now).await?;
+    placed.saw(Saw::Settled);
     fail_point::reached(FailPoint::ReceiptKept);
     node.settle_now.notify_one();
     Ok(())

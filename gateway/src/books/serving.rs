@@ -8,7 +8,7 @@ use crate::{
     node::Node,
     tally::Tally,
 };
-use ledger::Reservation;
+use ledger::{ClaimError, PostError, Reservation};
 use parking_lot::Mutex;
 use protocol::{
     Answer, Credits, ModelName, Order, Price, Receipt, Requester, Timestamp, Usage, Verified, receipt::Nonce,
@@ -119,7 +119,11 @@ impl<'a> Serving<'a> {
             }
             Err(error) => {
                 self.node.metrics.receipt("not_kept");
-                self.node.cannot_write(&error.to_string());
+                if matches!(error, ClaimError::Post(PostError::Unwritten(_))) {
+                    self.node.cannot_write(&error.to_string());
+                } else {
+                    tracing::error!(%error, "a receipt is not kept");
+                }
                 None
             }
         }

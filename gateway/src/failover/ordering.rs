@@ -7,6 +7,7 @@ use crate::{
     orders::{self, Placed, Terms},
     outcome::{Outcome, Reason},
     upstream::Upstream,
+    witness::Saw,
 };
 use protocol::NodeId;
 use std::time::Duration;
@@ -81,6 +82,10 @@ impl Search<'_> {
         let outcome = self.attempt(upstream, request).await;
         if was_not_taken(&outcome) {
             placed.forget(self.node).await;
+        } else if let Outcome::Next(reason) = &outcome {
+            // A whole answer that took too long may have been made all the same.
+            let gave_up = *reason == Reason::TimedOut && !request.streamed;
+            placed.saw(if gave_up { Saw::Unwaited } else { Saw::Nothing });
         }
         (outcome, Some(placed))
     }

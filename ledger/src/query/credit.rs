@@ -59,14 +59,14 @@ impl Reader {
         Ok(found)
     }
 
-    /// Nodes that owe us more than we owe them, by what is settled: at most `limit` of them, those that
-    /// owe most first.
-    pub fn debtors(&self, limit: usize) -> Result<Vec<NodeId>, QueryError> {
+    /// Nodes that owe us at least `credits` more than we owe them, by what is settled: at most `limit` of
+    /// them, those that owe most first.
+    pub fn debtors(&self, credits: u64, limit: usize) -> Result<Vec<NodeId>, QueryError> {
         let mut debtors = self.conn.prepare_cached(
-            "SELECT who FROM standing WHERE earned + paid_by_me > spent + paid_to_me
-             ORDER BY earned + paid_by_me - spent - paid_to_me DESC LIMIT ?1",
+            "SELECT who FROM standing WHERE earned + paid_by_me - spent - paid_to_me >= ?1
+             ORDER BY earned + paid_by_me - spent - paid_to_me DESC LIMIT ?2",
         )?;
-        let mut rows = debtors.query([integer(limit as u64)])?;
+        let mut rows = debtors.query([credits, limit as u64].map(integer))?;
         let mut found = Vec::new();
         while let Some(row) = rows.next()? {
             if let Some(Party::Node(node)) = row.get_ref(0)?.as_bytes().ok().and_then(Party::from_bytes) {

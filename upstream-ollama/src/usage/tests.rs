@@ -81,7 +81,7 @@ fn a_chunk_that_says_something_is_told_from_one_that_does_not() {
         r#"{"content":"a"}"#,
         r#"{"role":"assistant","content":"","reasoning":"hm"}"#,
         r#"{"reasoning_content":"hm"}"#,
-        r#"{"tool_calls":[{"index":0}]}"#,
+        r#"{"tool_calls":[{"index":0,"function":{"name":"f","arguments":""}}]}"#,
     ] {
         assert!(has_text(format!(r#"{{"choices":[{{"index":0,"delta":{delta}}}]}}"#).as_bytes()), "{delta}");
     }
@@ -95,6 +95,12 @@ fn a_chunk_that_says_something_is_told_from_one_that_does_not() {
         assert!(!has_text(format!(r#"{{"choices":[{{"index":0,"delta":{delta}}}]}}"#).as_bytes()), "{delta}");
     }
     assert!(has_text(br#"{"choices":[{"text":"a"}]}"#));
+    // As other writers of JSON space it, with what is no text beside it, and as a whole answer.
+    let padded =
+        br#"{"choices": [{"delta": {"content": "four", "pad": "AAAA"}, "pad": "AAAA"}], "pad": "AAAA"}"#;
+    assert_eq!(text_bytes(padded), 4);
+    let whole = br#"{"choices":[{"message":{"content":"12","reasoning":"345","refusal":"","tool_calls":[{"id":"x","function":{"name":"67","arguments":"{}"}}]}}]}"#;
+    assert_eq!(text_bytes(whole), 9);
     assert!(!has_text(br#"{"choices":[{"text":""}]}"#));
     assert!(!has_text(br#"{"choices":[]}"#) && !has_text(b"[DONE]") && !has_text(b""));
 }
