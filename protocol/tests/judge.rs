@@ -192,7 +192,7 @@ fn more_tokens_than_text_are_disputed_where_the_text_was_seen() {
     // Of what came only in part a few more may have been on their way; where nothing came, nothing is owed.
     let part = Received::Part(Seen { bytes: 1, ..seen() });
     assert_eq!(tokens(most + 1, part), Judgement::Ok);
-    assert_eq!(tokens(1, Received::Nothing), Judgement::Dispute(Dispute::NoAnswer));
+    assert_eq!(judged(|x| x.received = Received::Nothing), Judgement::Dispute(Dispute::NoAnswer));
 }
 
 #[test]
