@@ -26,11 +26,11 @@ pub struct Settlement {
     pub credits: Credits,
     /// Paid or forgiven.
     pub kind: SettlementKind,
-    /// UUID; neither side uses it again.
+    /// UUID in lower case; neither side uses it again.
     pub id: String,
     /// When it was agreed on.
     pub at: Timestamp,
-    /// Of the one order that is forgiven; `None` for a sum.
+    /// UUID in lower case of the one order that is forgiven; `None` for a sum.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order_id: Option<String>,
 }
@@ -68,26 +68,33 @@ impl Settlement {
             return Err(Rejected::UnsupportedVersion);
         }
         let settlement = Self::deserialize(value).map_err(|e| Rejected::Malformed(e.to_string()))?;
-        let uuids = [Some(&settlement.id), settlement.order_id.as_ref()];
+        settlement.check()?;
+        Ok(settlement)
+    }
+
+    /// What everybody refuses to read nobody should sign or keep.
+    pub(crate) fn check(&self) -> Result<(), Rejected> {
+        let uuids = [Some(&self.id), self.order_id.as_ref()];
         if uuids.into_iter().flatten().any(|id| !is_uuid(id)) {
-            return Err(Rejected::Malformed("`id` or `orderId` is not a UUID".into()));
+            let why = "`id` or `orderId` is not a UUID of lower-case digits and dashes";
+            return Err(Rejected::Malformed(why.into()));
         }
-        if settlement.from == settlement.to {
+        if self.from == self.to {
             return Err(Rejected::Malformed("`from` and `to` are the same".into()));
         }
-        if settlement.order_id.is_some() && settlement.kind == SettlementKind::Settle {
+        if self.order_id.is_some() && self.kind == SettlementKind::Settle {
             return Err(Rejected::Malformed("`orderId` goes with `forgive` only".into()));
         }
-        Ok(settlement)
+        Ok(())
     }
 }
 
-/// Text of 8-4-4-4-12 hex digits.
+/// Text of 8-4-4-4-12 hex digits, lower-case: two texts are two ids.
 fn is_uuid(text: &str) -> bool {
     text.len() == 36
         && text.bytes().enumerate().all(|(at, byte)| match at {
             8 | 13 | 18 | 23 => byte == b'-',
-            _ => byte.is_ascii_hexdigit(),
+            _ => matches!(byte, b'0'..=b'9' | b'a'..=b'f'),
         })
 }
 
@@ -222,6 +229,8 @@ mod tests {
         let wrong = [
             Settlement { version: 3, ..body.clone() },
             Settlement { id: "1".into(), ..body.clone() },
+            Settlement { id: body.id.to_uppercase(), ..body.clone() },
+            Settlement { order_id: Some(body.id.replace('-', "")), ..forgiven.clone() },
             Settlement { to: from.node_id(), ..body.clone() },
             Settlement { kind: SettlementKind::Settle, ..forgiven },
         ];

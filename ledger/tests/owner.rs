@@ -128,6 +128,27 @@ async fn a_claim_is_forgiven_wherever_it_stands_and_once() {
 }
 
 #[tokio::test]
+async fn what_nobody_could_read_back_is_not_kept() {
+    let home = Home::new();
+    let ledger = home.open();
+    claimed(&ledger, 0xABC, 20).await;
+    let forgive = |order: String, n| Settlement::forgiven(id(2), id(1), credits(20), Some(order), n, NOW);
+    let wrong = [
+        forgive(uuid(0xABC).replace('-', ""), uuid(10)),
+        forgive(uuid(0xABC).to_uppercase(), uuid(10)),
+        forgive(uuid(0xABC), "none".to_owned()),
+    ];
+    for settlement in wrong {
+        let refused = ledger.settle(by_creditor(1, &settlement), NOW).await;
+        assert!(matches!(refused, Err(SettleError::Rejected(_))), "{refused:?}");
+    }
+    assert_eq!(home.standing(2).claimed, 20);
+    let right = by_creditor(1, &forgive(uuid(0xABC), uuid(10)));
+    assert_eq!(ledger.settle(right, NOW).await.unwrap(), Settled::Moved);
+    home.assert_sound();
+}
+
+#[tokio::test]
 async fn no_more_is_forgiven_in_a_sum_than_is_settled() {
     let home = Home::new();
     let ledger = home.open();

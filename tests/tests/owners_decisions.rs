@@ -95,26 +95,60 @@ async fn a_payment_counts_on_either_side_once_both_have_signed() {
     assert_eq!(says().await, [owed, owed], "one signature moves nothing");
     // The other side signs the same, and hands its own back.
     let file = worker.write("proposed.json", &proposed);
-    let accepted = credit(worker, &["settle", "--accept", file.to_str().unwrap()]).await;
+    let (debtor, file) = (world.gateway.id.to_string(), file.to_str().unwrap());
+    let accepted = credit(worker, &["settle", &debtor, "10", "--accept", file]).await;
     assert_eq!(says().await, [owed, owed - 10]);
-    let file = gateway.write("accepted.json", &accepted);
-    credit(gateway, &["settle", "--accept", file.to_str().unwrap()]).await;
+    let theirs = gateway.write("accepted.json", &accepted);
+    let theirs = theirs.to_str().unwrap();
+    credit(gateway, &["settle", "--accept", theirs, "--yes"]).await;
     assert_eq!(says().await, [owed - 10, owed - 10]);
     // Neither counts twice, and what was changed on the way counts not at all.
-    credit(gateway, &["settle", "--accept", file.to_str().unwrap()]).await;
-    let file = worker.write("proposed.json", &proposed);
-    credit(worker, &["settle", "--accept", file.to_str().unwrap()]).await;
+    credit(gateway, &["settle", "--accept", theirs, "--yes"]).await;
+    credit(worker, &["settle", "--accept", file, "--yes"]).await;
     let more = worker.write("more.json", &proposed.replace("\"credits\":10", "\"credits\":11"));
-    let refused = worker.run(&["credit", "settle", "--accept", more.to_str().unwrap()]).await;
+    let refused = worker.run(&["credit", "settle", "--accept", more.to_str().unwrap(), "--yes"]).await;
     assert_eq!(refused.code(), 1, "{}", refused.stdout);
     assert_eq!(says().await, [owed - 10, owed - 10]);
     let stranger = Home::new();
     let others = stranger.write("others.json", &proposed);
-    let said = stranger.run(&["credit", "settle", "--accept", others.to_str().unwrap()]).await;
+    let said = stranger.run(&["credit", "settle", "--accept", others.to_str().unwrap(), "--yes"]).await;
     assert!(said.code() == 1 && said.stderr.contains("between other nodes"), "{}", said.stderr);
     for home in [gateway, worker] {
         home.assert_audit_is_clean().await;
     }
+}
+
+#[tokio::test]
+async fn nobodys_statement_is_signed_before_its_owner_has_read_it() {
+    let (world, owed) = settled().await;
+    let (gateway, worker) = (world.gateway.home(), world.worker.home());
+    let (debtor, creditor) = (world.gateway.id.to_string(), world.worker.id.to_string());
+    let proposed = credit(gateway, &["settle", &creditor, "10"]).await;
+    let file = worker.write("proposed.json", &proposed);
+    let accept = async |more: &[&str]| {
+        worker.run(&[&["credit", "settle", "--accept", file.to_str().unwrap()], more].concat()).await
+    };
+    let shown = accept(&[]).await;
+    assert_eq!(shown.code(), 1);
+    let says = format!("{debtor} says that it paid this node 10 credits");
+    let how = format!("lobstah credit settle {debtor} 10 --accept FILE");
+    assert!(shown.stdout.contains(&says) && shown.stdout.contains(&how), "{}", shown.stdout);
+    assert!(!shown.stdout.contains("signature"), "{}", shown.stdout);
+    for other in [[&*debtor, "9"], [&*creditor, "10"]] {
+        let refused = accept(&other).await;
+        assert!(refused.code() == 1 && refused.stderr.contains("something else"), "{}", refused.stderr);
+        let refused = accept(&[&other[..], &["--yes"]].concat()).await;
+        assert_eq!(refused.code(), 1, "what is named has to be so");
+    }
+    assert_eq!(number(worker, world.gateway.id, "owedToMe").await, owed);
+    let accepted = accept(&[&debtor, "10"]).await.ok();
+    assert!(accepted.stderr.contains(&says) && accepted.stdout.contains("signature"), "{}", accepted.stderr);
+    assert_eq!(number(worker, world.gateway.id, "owedToMe").await, owed - 10);
+    // One's own word is the other side's to accept.
+    let own = gateway.write("own.json", &proposed);
+    let own = gateway.run(&["credit", "settle", "--accept", own.to_str().unwrap(), "--yes"]).await;
+    assert!(own.code() == 1 && own.stderr.contains("the other side"), "{}", own.stderr);
+    worker.assert_audit_is_clean().await;
 }
 
 #[tokio::test]
@@ -127,7 +161,7 @@ async fn what_the_creditor_forgives_is_owed_no_more_on_either_side() {
     let forgiven = credit(worker, &["forgive", &debtor, "5"]).await;
     assert_eq!(number(worker, world.gateway.id, "owedToMe").await, owed - 5);
     let file = gateway.write("forgiven.json", &forgiven);
-    credit(gateway, &["settle", "--accept", file.to_str().unwrap()]).await;
+    credit(gateway, &["settle", "--accept", file.to_str().unwrap(), "--yes"]).await;
     assert_eq!(number(gateway, world.worker.id, "owedByMe").await, owed - 5);
     // A debtor forgives itself nothing.
     let own = gateway.run(&["credit", "forgive", &world.worker.id.to_string(), "5"]).await;
@@ -150,7 +184,12 @@ async fn a_disputed_order_holds_its_line_until_the_owner_forgives_it() {
     let (key, id) = (requester.id().to_string(), served.order.order_id.clone());
     let wrong = home.run(&["credit", "forgive", &key, &(charged + 1).to_string(), "--order", &id]).await;
     assert_eq!(wrong.code(), 1, "{}", wrong.stdout);
-    credit(home, &["forgive", &key, &charged.to_string(), "--order", &id]).await;
+    let none = home.run(&["credit", "forgive", &key, &charged.to_string(), "--order", "the last"]).await;
+    assert_eq!(none.code(), 2, "{}", none.stderr);
+    // As somebody may have copied it from elsewhere; what is signed has it in its one form.
+    let copied = id.replace('-', "").to_uppercase();
+    let forgiven = credit(home, &["forgive", &key, &charged.to_string(), "--order", &copied]).await;
+    assert!(forgiven.contains(&format!("\"orderId\":\"{id}\"")), "{forgiven}");
     assert_eq!(number(home, requester.id(), "available").await, 1000);
     let again = home.run(&["credit", "forgive", &key, &charged.to_string(), "--order", &id]).await;
     assert!(again.code() == 1 && again.stderr.contains("forgiven already"), "{}", again.stderr);

@@ -1,18 +1,15 @@
 //! `lobstah credit lend | block | unblock | forgive | settle`: the owner's decisions. A node that runs in
 //! this home goes by them from its next request on.
 
+mod accept;
+
 use super::{Home, print};
 use crate::clock;
-use anyhow::Context;
 use clap::Subcommand;
 use ledger::{ByCreditor, ByDebtor, Ledger, Settled, Settlement, SettlementHalf};
 use protocol::{Credits, Identity, NodeId, Verified};
-use std::{
-    future::Future,
-    io::Read,
-    path::{Path, PathBuf},
-    process::ExitCode,
-};
+use std::{future::Future, path::PathBuf, process::ExitCode};
+use uuid::Uuid;
 
 #[derive(Subcommand, Debug)]
 pub enum Command {
@@ -40,12 +37,12 @@ pub enum Command {
         /// How many credits
         credits: u64,
         /// Of this order, which may be disputed or not acknowledged
-        #[arg(long)]
-        order: Option<String>,
+        #[arg(long, value_name = "UUID")]
+        order: Option<Uuid>,
     },
     /// Put on the books what was paid outside of the network. Prints a statement for the other side
     Settle {
-        /// The node's key
+        /// The node's key. Beside --accept: whose statement is signed, if it is over so many credits
         #[arg(required_unless_present = "accept")]
         pubkey: Option<NodeId>,
         /// How many credits were paid
@@ -54,9 +51,13 @@ pub enum Command {
         /// It paid this node; otherwise this node paid it
         #[arg(long)]
         received: bool,
-        /// Take the other side's statement from a file (`-`: standard input), sign it too, and print ours
-        #[arg(long, value_name = "FILE", conflicts_with_all = ["pubkey", "credits", "received"])]
+        /// Read the other side's statement from a file (`-`: standard input). Signed, kept and printed only
+        /// with --yes, or beside the KEY and the CREDITS that it names
+        #[arg(long, value_name = "FILE", conflicts_with = "received")]
         accept: Option<PathBuf>,
+        /// Sign what --accept has read, whatever it says
+        #[arg(long, requires = "accept")]
+        yes: bool,
     },
 }
 
@@ -82,11 +83,14 @@ pub fn run(command: Command) -> anyhow::Result<ExitCode> {
             print(&format!("work is taken from {pubkey} again\n"))?;
         }
         Command::Forgive { pubkey, credits, order } => forgive(&ledger, &identity, pubkey, credits, order)?,
-        Command::Settle { accept: Some(file), .. } => accept(&ledger, &identity, &file)?,
+        Command::Settle { accept: Some(file), pubkey, credits, yes, .. } => {
+            let agreed = accept::Agreed::of(yes, pubkey, credits);
+            return accept::run(&ledger, &identity, &file, agreed);
+        }
         Command::Settle { pubkey: Some(other), credits: Some(credits), received, .. } => {
             let me = identity.node.node_id();
             let (from, to) = if received { (other, me) } else { (me, other) };
-            let id = uuid::Uuid::new_v4().to_string();
+            let id = Uuid::new_v4().to_string();
             let paid = Settlement::paid(from, to, Credits::saturating(credits), id, now);
             sign_and_keep(&ledger, &identity, paid)?;
         }
@@ -105,10 +109,10 @@ fn forgive(
     identity: &Identity,
     debtor: NodeId,
     credits: u64,
-    order: Option<String>,
+    order: Option<Uuid>,
 ) -> anyhow::Result<()> {
     let (me, now) = (identity.node.node_id(), clock::now());
-    let id = uuid::Uuid::new_v4().to_string();
+    let (id, order) = (Uuid::new_v4().to_string(), order.map(|order| order.to_string()));
     let forgiven = Settlement::forgiven(debtor, me, Credits::saturating(credits), order, id, now);
     sign_and_keep(ledger, identity, forgiven)
 }
@@ -132,23 +136,4 @@ fn sign_and_keep(ledger: &Ledger, identity: &Identity, settlement: Settlement) -
         }
     );
     print(&format!("{json}\n"))
-}
-
-fn accept(ledger: &Ledger, identity: &Identity, file: &Path) -> anyhow::Result<()> {
-    const BYTES_MAX: u64 = 64 * 1024;
-    let mut text = Vec::new();
-    let read = if file == Path::new("-") {
-        std::io::stdin().lock().take(BYTES_MAX).read_to_end(&mut text)
-    } else {
-        std::fs::File::open(file).and_then(|file| file.take(BYTES_MAX).read_to_end(&mut text))
-    };
-    read.with_context(|| format!("{} cannot be read", file.display()))?;
-    let half =
-        SettlementHalf::parse(text.trim_ascii()).context("this is no settlement that its side has signed")?;
-    let settlement = match &half {
-        SettlementHalf::Creditor(half) => half.0.clone(),
-        SettlementHalf::Debtor(half) => half.0.clone(),
-    };
-    wait(ledger.settle(half, clock::now()))??;
-    sign_and_keep(ledger, identity, settlement)
 }

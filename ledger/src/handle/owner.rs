@@ -35,6 +35,7 @@ impl Ledger {
     /// Keeps one side's word on a payment outside of the network, or on what is forgiven: ours or the
     /// other's. The balance moves when a payment has both, or what is forgiven its creditor's.
     pub async fn settle(&self, half: SettlementHalf, now: Timestamp) -> Result<Settled, SettleError> {
+        half.check()?;
         let id = order_id(&half.id).unwrap_or_default();
         let json = half.to_json();
         self.ask(Settle { half, json, id, now }).await

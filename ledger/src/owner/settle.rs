@@ -10,7 +10,7 @@ use crate::{
     unwritten::Unwritten,
     work::Work,
 };
-use protocol::{Credits, NodeId, Timestamp};
+use protocol::{Credits, NodeId, Rejected, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 
 const FIND: &str = "SELECT seq, mine, done FROM payment WHERE id = ?1";
@@ -30,6 +30,9 @@ pub enum Settled {
 /// Why a settlement is not kept.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum SettleError {
+    /// Nobody could read it back.
+    #[error(transparent)]
+    Rejected(#[from] Rejected),
     /// It is between others.
     #[error("the settlement is between other nodes")]
     NotOurs,
