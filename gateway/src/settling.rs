@@ -52,7 +52,7 @@ const DEBTORS_EVERY: Duration = Duration::from_secs(5);
 const DEBTORS_MAX: usize = 64;
 
 /// A node that owes us less than this is not preferred: a few credits are no reason to be chosen.
-const DEBT_MIN: u64 = 1000;
+const DEBT_MIN: u64 = 100;
 
 /// What nobody answered for as long as receipts are kept is given up this often.
 const GIVE_UP_EVERY: Duration = Duration::from_secs(60 * 60);
