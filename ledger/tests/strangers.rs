@@ -132,8 +132,23 @@ async fn requests_without_an_order_have_a_pool_of_their_own_or_the_newcomers() {
     ledger.claim(reservation, common::receipt(1, node(4), 3, 290), NOW).await.unwrap();
     assert_eq!(insufficient(admit(vouched, 201).await), 200);
     assert_eq!(home.standing(4).claimed, 300);
+    let priced = |price: u64, n: u128, tokens: u64, amount: u64| {
+        let ledger = &ledger;
+        async move {
+            let held = ledger.admit_unordered(vouched, credits(amount), NOW).await.unwrap();
+            let receipt = common::receipt(1, node(4), n, tokens - 10);
+            ledger.claim_priced(held, receipt, credits(price * tokens), NOW).await.unwrap();
+        }
+    };
+    // Twice the tokens at a price of two, nothing where the owner asks for nothing, never more than was held.
+    priced(2, 4, 20, 50).await;
+    priced(0, 5, 20, 50).await;
+    priced(9, 6, 20, 50).await;
+    assert_eq!(home.standing(4).claimed, 300 + 40 + 50);
+    let earned = ledger.account(node(1)).await.unwrap().earned;
+    assert_eq!(earned, 30 + 50 + 300 + 40 + 50, "an account counts what was charged");
     let states: Vec<_> = ledger.last(9).await.unwrap().into_iter().map(|entry| entry.state).collect();
-    assert_eq!(states, [State::V1; 3]);
+    assert_eq!(states, [State::V1; 6]);
 
     ledger.block(id(2), NOW).await.unwrap();
     let blocked = ledger.admit_unordered(believed, credits(0), later(86_400_000)).await;

@@ -98,7 +98,12 @@ fn claims(conn: &Connection, step: &Step<'_>) -> Result<(), Wrong> {
         Party::Anonymous => Requester::Anonymous,
     };
     that(receipt.requester == named, "its receipt names another requester")?;
-    that(step.credits == charge(&receipt).min(step.reserved), "claims another sum than its receipt")?;
+    let charged = match &receipt.answers {
+        Some(_) => charge(&receipt),
+        // It names no sum: at which price it was made our entry says.
+        None => entry_credits(conn, step.entry)?,
+    };
+    that(step.credits == charged.min(step.reserved), "claims another sum than its receipt")?;
     let ordered = begun(conn, step)?.order_sha256;
     let answered = receipt.answers.as_ref().map(|answer| answer.order_sha256);
     that(ordered == answered, "its receipt answers another order")
@@ -184,6 +189,12 @@ fn receipt(conn: &Connection, entry: u64) -> Result<Receipt, Wrong> {
     let signed = signed.ok_or(Wrong::Differs("its receipt is not there"))?;
     let receipt = Signed::<Receipt>::parse(signed.as_bytes()).map_err(Wrong::Receipt)?;
     Ok(receipt.unverified().clone())
+}
+
+fn entry_credits(conn: &Connection, entry: u64) -> Result<u64, Wrong> {
+    let mut credits = conn.prepare_cached("SELECT credits FROM entry WHERE seq = ?1")?;
+    let credits = credits.query_row([integer(entry)], |row| natural(row, 0)).optional()?;
+    credits.ok_or(Wrong::Differs("its receipt is not there"))
 }
 
 fn row_text(conn: &Connection, row: u64) -> Result<String, Wrong> {
