@@ -155,3 +155,29 @@ async fn requests_without_an_order_have_a_pool_of_their_own_or_the_newcomers() {
     assert!(matches!(blocked, Err(AdmitError::Refused(Refusal::Blocked))));
     home.assert_sound();
 }
+
+#[tokio::test]
+async fn who_pays_with_its_own_credit_takes_no_place_among_the_newcomers() {
+    let home = Home::new();
+    let ledger = home.open();
+    let stranger = newcomer(10, 10);
+    ledger.post(common::receipt(2, node(1), 1, 990), ledger::Origin::Received, NOW).await.unwrap();
+    let drawn = || ledger.reader().unwrap().drawn(Pool::Newcomers, NOW).unwrap();
+    settled(&ledger, &order(2, 1, 100, 1), 1).await;
+    for n in 1..=20 {
+        let own = order(2, 1, n, 40);
+        let held = admitted(&ledger, &own, stranger).await;
+        let receipt = answer(&own, 1, 40);
+        ledger.claim(held, receipt.clone(), NOW).await.unwrap();
+        ledger.take_acks(vec![ok(2, &receipt)], NOW).await.remove(0).unwrap();
+    }
+    assert_eq!((drawn().credits, drawn().requests), (0, 0));
+    drop(admitted(&ledger, &order(3, 1, 30, 10), stranger).await);
+    // What costs nothing is counted all the same, and what is borrowed is.
+    let free = order(2, 1, 31, 0);
+    let held = admitted(&ledger, &free, stranger).await;
+    ledger.release(held, NOW).await.unwrap();
+    assert_eq!((drawn().credits, drawn().requests), (0, 2));
+    ledger.close();
+    home.assert_sound();
+}
