@@ -48,6 +48,7 @@ pub(super) fn check(conn: &Connection, seq: i64, step: &Step<'_>) -> Result<(), 
         Kind::PaymentProposed
         | Kind::PaidToMe
         | Kind::PaidByMe
+        | Kind::ForgaveUnordered
         | Kind::ForgaveClaim
         | Kind::ForgaveDisputed
         | Kind::ForgaveSettled
@@ -155,7 +156,10 @@ fn owes(conn: &Connection, step: &Step<'_>) -> Result<(), Wrong> {
 /// A payment moves what both sides signed, what is forgiven what its creditor did.
 fn settles(conn: &Connection, step: &Step<'_>) -> Result<(), Wrong> {
     let half = SettlementHalf::parse(step.signed.as_bytes()).map_err(Wrong::Settlement)?;
-    let other = |node: NodeId| step.who == Party::Node(node);
+    // Without an order a header names who asks, which is all there is to forgive.
+    let unordered = step.kind == Kind::ForgaveUnordered;
+    let other =
+        |node: NodeId| step.who == Party::Node(node) || unordered && step.who == Party::Believed(node);
     that(other(half.from) || other(half.to), "its settlement is between others")?;
     if step.kind == Kind::PaymentProposed {
         return that(half.kind == SettlementKind::Settle, "its settlement is no payment");
@@ -163,6 +167,13 @@ fn settles(conn: &Connection, step: &Step<'_>) -> Result<(), Wrong> {
     let owed_less = matches!(step.kind, Kind::PaidByMe | Kind::ForgivenSettled | Kind::ForgivenDisputed);
     that(other(if owed_less { half.to } else { half.from }), "its settlement goes the other way")?;
     that(step.credits == half.credits.get(), "moves another sum than its settlement")?;
+    if unordered {
+        that(
+            half.kind == SettlementKind::Forgive && half.order_id.is_none(),
+            "its settlement forgives no sum",
+        )?;
+        that(step.reserved <= step.credits, "takes more from claims than it forgives")?;
+    }
     match half.kind {
         SettlementKind::Forgive => that(half.signer() == half.to, "its settlement is not the creditor's"),
         SettlementKind::Settle => {
