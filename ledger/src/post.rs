@@ -70,11 +70,7 @@ impl Item {
     }
 
     /// The same of our own: at `price` where it answers no order, for then it names no sum itself.
-    pub(crate) fn served(
-        receipt: Verified<Receipt>,
-        price: u64,
-        now: Timestamp,
-    ) -> Result<Self, PostError> {
+    pub(crate) fn served(receipt: Verified<Receipt>, price: u64, now: Timestamp) -> Result<Self, PostError> {
         let credits = if receipt.answers.is_some() { charge(&receipt) } else { price };
         let item = Self::new(receipt, u64::MAX, Origin::Served, now)?;
         Ok(Self { credits, ..item })
