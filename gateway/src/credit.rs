@@ -200,10 +200,15 @@ fn believed(config: &Config, named: Requester) -> (Unordered, Requester) {
 
 /// What this node lends another, by the settings; the owner's `credit lend` stands above it.
 pub fn line(node: &Node, config: &Config, who: NodeId) -> Line {
+    line_of(config, who, || node.upstreams.is_friend(who))
+}
+
+/// The same, where it is known in another way who is a friend: listed with an address.
+pub fn line_of(config: &Config, who: NodeId, is_friend: impl FnOnce() -> bool) -> Line {
     if let Some(peer) = config.peers.iter().find(|peer| peer.pubkey == who) {
         return Line::Friend { limit: Credits::saturating(peer.credit_limit) };
     }
-    if node.upstreams.is_friend(who) {
+    if is_friend() {
         return Line::Friend { limit: Credits::saturating(Peer::CREDIT_LIMIT) };
     }
     Line::Newcomer {

@@ -99,6 +99,9 @@ async fn meet(node: &Arc<Node>, worker_listens: bool) {
 async fn visit(node: &Arc<Node>, config: &Discovery, worker_listens: bool, leaving: CancellationToken) {
     let announces = config.publish && worker_listens;
     let shows_receipts = config.publish_receipts && worker_listens;
+    if !config.publish_receipts {
+        publicity::forget(node);
+    }
     if !config.subscribe && !announces && !shows_receipts {
         return leaving.cancelled().await;
     }

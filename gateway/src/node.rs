@@ -17,7 +17,7 @@ use crate::{
 use anyhow::Context;
 use config::{Config, Paths};
 use discovery::{PeerEntry, PeerList};
-use ledger::{Ledger, PostError};
+use ledger::Ledger;
 use parking_lot::Mutex;
 use protocol::{Identity, NodeId};
 use std::{
@@ -201,13 +201,6 @@ impl Node {
     /// A number that no two requests in a row share: spreads ties among equal upstreams.
     pub fn next_spread(&self) -> usize {
         self.spread.fetch_add(1, Ordering::Relaxed)
-    }
-
-    /// Notes that a receipt could not be kept.
-    pub fn ledger_failed(&self, error: &PostError) {
-        self.metrics.receipt("not_kept");
-        tracing::error!(%error, "a receipt could not be kept; no new work is taken for others until one can");
-        *self.ledger_failed_at.lock() = Some(Instant::now());
     }
 
     /// The ledger cannot be written: no work is taken for a while.

@@ -1,5 +1,8 @@
 //! Receipts made public, where the owner wants that (`discovery.publish_receipts`): those that this node
 //! signed as a worker, from the moment on at which it was switched on.
+//!
+//! How far they are public stands in a file, which is there only while it is switched on: what is made while
+//! it is off stays private for good.
 
 use crate::{clock, node::Node};
 use config::Discovery;
@@ -36,6 +39,17 @@ pub async fn run(node: &Node, config: &Discovery, relays: &Relays, keys: &Keys, 
             }
             () = leaving.cancelled() => return,
         }
+    }
+}
+
+/// It is switched off: where it begins again is to be found out anew.
+pub fn forget(node: &Node) {
+    let file = node.paths.published();
+    match fs::remove_file(&file) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            tracing::error!(%error, file = %file.display(), "delete it before publish_receipts is switched on");
+        }
+        _ => {}
     }
 }
 

@@ -80,7 +80,7 @@ pub fn audit(path: &Path, progress: impl FnMut(u64, u64)) -> Result<AuditReport,
     let journal = kept.credit.as_ref().map_or(0, |credit| credit.last);
     let total = kept.last.unsigned_abs() + journal.unsigned_abs();
     let mut progress = Progress { tell: progress, done: 0, total };
-    let replayed = Replay::new(&mut report, &mut progress).run(conn, kept.last);
+    let replayed = Replay::new(conn, &mut report, &mut progress).run(kept.last);
     compare(&kept, &replayed, &mut report);
     check_nonces(conn, &mut report);
     if let Some(credit) = &kept.credit {

@@ -82,12 +82,17 @@ pub(crate) fn decide(
     if credits > available || borrows && available == Credits::ZERO {
         return Err(Refusal::Insufficient { available });
     }
-    // Credit of its own is spent first: only what goes beyond it is borrowed.
-    Ok(borrows.then(|| credits.get().saturating_sub(own(standing))))
+    // Credit of its own is spent first: only what goes beyond it is borrowed. Who pays all by itself takes
+    // nobody's place among the newcomers; what costs nothing is paid by nobody, and does.
+    let borrowed = credits.get().saturating_sub(own(standing));
+    Ok((borrows && (borrowed > 0 || credits == Credits::ZERO)).then_some(borrowed))
 }
 
 /// What a request may cost at the most.
 pub(crate) fn available(line: Line, standing: &Standing, drawn: Drawn) -> Credits {
+    if standing.blocked {
+        return Credits::ZERO;
+    }
     match line_of(line, standing) {
         Line::Friend { limit } => standing.available(limit),
         Line::Newcomer { allowance, pool_per_day } => {
@@ -167,7 +172,7 @@ mod tests {
         assert_eq!(decide(credits(101), NEWCOMER, &new, drawn(0), true), insufficient(100));
         assert_eq!(decide(credits(100), NEWCOMER, &new, drawn(200), true), insufficient(50));
         let earned = Standing { spent: 70, ..new };
-        assert_eq!(decide(credits(70), NEWCOMER, &earned, drawn(250), true), Ok(Some(0)));
+        assert_eq!(decide(credits(70), NEWCOMER, &earned, drawn(250), true), Ok(None));
         assert_eq!(decide(credits(170), NEWCOMER, &earned, drawn(150), true), Ok(Some(100)));
         assert_eq!(decide(credits(170), NEWCOMER, &earned, drawn(151), true), insufficient(169));
         let indebted = Standing { earned: 80, ..new };
@@ -192,6 +197,8 @@ mod tests {
         let new = Standing::default();
         assert_eq!(decide(Credits::ZERO, NEWCOMER, &new, last, true), Ok(Some(0)));
         assert_eq!(decide(Credits::ZERO, NEWCOMER, &new, all, true), insufficient(0));
+        let earned = Standing { spent: 70, ..new };
+        assert_eq!(decide(Credits::ZERO, NEWCOMER, &earned, last, true), Ok(Some(0)));
         assert_eq!(decide_anonymous(Credits::ZERO, credits(250), last), Ok(Some(0)));
         assert_eq!(decide_anonymous(Credits::ZERO, credits(250), all), insufficient(0));
         assert_eq!(decide(Credits::ZERO, Line::Friend { limit: credits(1) }, &new, all, true), Ok(None));
@@ -204,6 +211,7 @@ mod tests {
         assert_eq!(decide(credits(401), NEWCOMER, &lent, drawn(0), true), insufficient(400));
         let blocked = Standing { blocked: true, ..lent };
         assert_eq!(decide(credits(1), NEWCOMER, &blocked, drawn(0), true), Err(Refusal::Blocked));
+        assert_eq!(available(NEWCOMER, &blocked, drawn(0)), Credits::ZERO);
     }
 
     #[test]

@@ -81,6 +81,7 @@ impl Phase {
             | Kind::PaymentProposed
             | Kind::PaidToMe
             | Kind::PaidByMe
+            | Kind::ForgaveUnordered
             | Kind::Blocked
             | Kind::Unblocked
             | Kind::Lent
@@ -209,6 +210,13 @@ pub(crate) fn awaited(conn: &Connection, sha256: &[u8; 32]) -> rusqlite::Result<
 /// That of a receipt. One for work that we did for ourselves has two: ours as the worker then.
 pub(crate) fn of_entry(conn: &Connection, entry: u64) -> rusqlite::Result<Option<Exchange>> {
     find(conn, which!("entry = ?1 AND entry > 0 ORDER BY side LIMIT 1"), [integer(entry)])
+}
+
+/// What a party's claims charge together that answer orders. Goes through all exchanges.
+pub(crate) fn claimed_by_orders(conn: &Connection, who: Party) -> rusqlite::Result<u64> {
+    const SQL: &str = "SELECT coalesce(sum(credits), 0) FROM exchange \
+        WHERE who = ?1 AND side = 0 AND phase = 2 AND order_id IS NOT NULL";
+    conn.prepare_cached(SQL)?.query_row([who], |row| natural(row, 0))
 }
 
 /// All that the instance `owner` runs.

@@ -89,6 +89,8 @@ kinds! {
     ForgivenSettled = 26,
     /// The worker forgave what we disputed.
     ForgivenDisputed = 27,
+    /// We forgave a sum, of which `reserved` credits were claimed without an order, and the rest settled.
+    ForgaveUnordered = 28,
     // The owner's decisions.
     /// Nothing is lent to this node, nothing taken from it.
     Blocked = 30,
@@ -127,7 +129,7 @@ pub(crate) struct Step<'s> {
     pub(crate) about: u64,
     /// The entry of the receipt; 0 for none.
     pub(crate) entry: u64,
-    /// What is reserved, or no longer reserved.
+    /// What is reserved, or no longer reserved; of [`Kind::ForgaveUnordered`] what was claimed.
     pub(crate) reserved: u64,
     /// What is charged, settled, disputed, paid, lent.
     pub(crate) credits: u64,

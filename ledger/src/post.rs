@@ -69,6 +69,13 @@ impl Item {
         Ok(Self { receipt, json, origin, posted_at: now, credits })
     }
 
+    /// The same of our own: at `price` where it answers no order, for then it names no sum itself.
+    pub(crate) fn served(receipt: Verified<Receipt>, price: u64, now: Timestamp) -> Result<Self, PostError> {
+        let credits = if receipt.answers.is_some() { charge(&receipt) } else { price };
+        let item = Self::new(receipt, u64::MAX, Origin::Served, now)?;
+        Ok(Self { credits, ..item })
+    }
+
     /// The same of one that answers no order, or only tells of others.
     pub(crate) fn unordered(
         receipt: Verified<Receipt>,

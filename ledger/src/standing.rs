@@ -144,6 +144,10 @@ impl Standing {
             Kind::Owed => add(&mut self.spent, credits),
             Kind::PaidToMe | Kind::ForgaveSettled => add(&mut self.paid_to_me, credits),
             Kind::PaidByMe | Kind::ForgivenSettled => add(&mut self.paid_by_me, credits),
+            Kind::ForgaveUnordered => {
+                take(&mut self.claimed, reserved);
+                add(&mut self.paid_to_me, credits.saturating_sub(reserved));
+            }
             Kind::ForgaveClaim => self.unclaim(credits),
             Kind::ForgaveDisputed => take(&mut self.disputed, credits),
             Kind::ForgivenDisputed => take(&mut self.refused, credits),

@@ -171,7 +171,9 @@ async fn an_order_without_an_answer_is_asked_for_until_it_is_lost() {
         Standing { awaited_orders: 2, ordered: 200, spent: 40, ..Standing::default() }
     );
 
+    let written = ledger.written();
     assert_eq!(ledger.give_up(later(AWAITED_MS_MAX - 1)).await.unwrap(), 0);
+    assert_eq!(ledger.written(), written, "nothing is written for nothing");
     assert_eq!(ledger.give_up(later(AWAITED_MS_MAX + 1999)).await.unwrap(), 1);
     assert_eq!(ids(unanswered(AWAITED_MS_MAX, AWAITED_MS_MAX).await.unwrap()), [uuid(2)]);
     home.assert_sound();

@@ -54,6 +54,17 @@ async fn every_column_of_the_journal_is_in_its_chain() {
 }
 
 #[tokio::test]
+async fn what_was_claimed_without_an_order_is_what_its_entry_says() {
+    let home = busy_home().await;
+    let report = tamper(
+        &home,
+        "DROP TRIGGER entry_is_never_changed; UPDATE entry SET credits = 31 WHERE requester = x''",
+    );
+    let said = report.findings.iter().map(Finding::to_string).collect::<Vec<_>>().join("\n");
+    assert!(said.contains("claims another sum than its receipt"), "{said}");
+}
+
+#[tokio::test]
 async fn a_dropped_row_of_the_journal_is_named_and_the_sums_with_it() {
     let home = busy_home().await;
     let report = tamper(&home, &format!("DELETE FROM journal WHERE seq = {ACKNOWLEDGED}"));

@@ -165,7 +165,11 @@ async fn an_export_holds_all_three_statements_and_says_what_it_proves() {
     let proves = report.proves;
     assert_eq!((proves.alone, proves.claimed), (sum(1, 11), sum(1, 10)));
     assert_eq!((proves.settled, proves.disputed), (sum(1, 20), sum(1, 30)));
-    assert_eq!(serde_json::to_value(&report).unwrap(), json!({"total": 4, "good": 4, "bad": []}));
+    let of = |receipts, credits| json!({"receipts": receipts, "credits": credits});
+    let proves =
+        json!({"alone": of(1, 11), "claimed": of(1, 10), "settled": of(1, 20), "disputed": of(1, 30)});
+    let printed = json!({"total": 4, "good": 4, "bad": [], "proves": proves});
+    assert_eq!(serde_json::to_value(&report).unwrap(), printed);
 }
 
 #[tokio::test]

@@ -4,12 +4,12 @@
 mod common;
 
 use common::{
-    Home, NOW, id, key,
+    Home, NOW, id, key, node, receipt,
     trade::{ack, answer, credits, dispute, friend, newcomer, ok, order, uuid},
 };
 use ledger::{
-    AdmitError, ByCreditor, ByDebtor, Ledger, Refusal, SettleError, Settled, Settlement, SettlementHalf,
-    Standing, State,
+    AdmitError, ByCreditor, ByDebtor, Ledger, Party, Refusal, SettleError, Settled, Settlement,
+    SettlementHalf, Standing, State, Unordered,
 };
 use protocol::{Receipt, Verified, ack::Verdict};
 
@@ -160,6 +160,43 @@ async fn no_more_is_forgiven_in_a_sum_than_is_settled() {
     assert_eq!(forgive(60, 11).await.unwrap(), Settled::Moved);
     assert_eq!((home.standing(2).owed_to_me(), home.standing(2).claimed), (40, 50));
     home.assert_sound();
+}
+
+#[tokio::test]
+async fn what_was_claimed_without_an_order_is_forgiven_in_a_sum() {
+    let home = Home::new();
+    let ledger = home.open();
+    settled(&ledger, 1, 100).await;
+    claimed(&ledger, 2, 50).await;
+    let limit = credits(1000);
+    let vouched = Unordered::Vouched { node: id(2), limit };
+    let believed = Unordered::Believed { node: id(3), allowance: limit, pool_per_day: limit };
+    for (n, who, requester) in [(901, vouched, 2), (902, vouched, 2), (903, believed, 3)] {
+        let held = ledger.admit_unordered(who, credits(30), NOW).await.unwrap();
+        ledger.claim(held, receipt(1, node(requester), n, 20), NOW).await.unwrap();
+    }
+    let forgive = |from, amount, n| ledger.settle(by_creditor(1, &forgiven(from, 1, amount, None, n)), NOW);
+    let stands = || (home.standing(2).owed_to_me(), home.standing(2).claimed, home.standing(2).claims);
+    assert_eq!(stands(), (100, 110, 1));
+    // Never the claim of the order.
+    let error = forgive(2, 161, 10).await.unwrap_err();
+    assert!(matches!(error, SettleError::MoreThanOwed { owed } if owed.get() == 160), "{error}");
+    forgive(2, 60, 11).await.unwrap();
+    assert_eq!(stands(), (40, 110, 1), "what is settled first");
+    forgive(2, 70, 12).await.unwrap();
+    assert_eq!(forgive(2, 70, 12).await.unwrap(), Settled::Already);
+    assert_eq!(stands(), (0, 80, 1));
+    forgive(2, 30, 13).await.unwrap();
+    assert_eq!(stands(), (0, 50, 1));
+    assert!(forgive(2, 1, 14).await.is_err());
+    forgive(3, 30, 15).await.unwrap();
+    let named = ledger.reader().unwrap().standing(Party::Believed(id(3))).unwrap();
+    assert_eq!((named.claimed, named.paid_to_me), (0, 0));
+    home.assert_sound();
+    // The audit notices whoever takes another sum.
+    ledger.close();
+    home.raw().execute("UPDATE standing SET claimed = 49 WHERE claimed = 50", []).unwrap();
+    assert_eq!(home.audit().findings.len(), 1);
 }
 
 #[tokio::test]

@@ -132,11 +132,52 @@ async fn requests_without_an_order_have_a_pool_of_their_own_or_the_newcomers() {
     ledger.claim(reservation, common::receipt(1, node(4), 3, 290), NOW).await.unwrap();
     assert_eq!(insufficient(admit(vouched, 201).await), 200);
     assert_eq!(home.standing(4).claimed, 300);
+    let priced = |price: u64, n: u128, tokens: u64, amount: u64| {
+        let ledger = &ledger;
+        async move {
+            let held = ledger.admit_unordered(vouched, credits(amount), NOW).await.unwrap();
+            let receipt = common::receipt(1, node(4), n, tokens - 10);
+            ledger.claim_priced(held, receipt, credits(price * tokens), NOW).await.unwrap();
+        }
+    };
+    // Twice the tokens at a price of two, nothing where the owner asks for nothing, never more than was held.
+    priced(2, 4, 20, 50).await;
+    priced(0, 5, 20, 50).await;
+    priced(9, 6, 20, 50).await;
+    assert_eq!(home.standing(4).claimed, 300 + 40 + 50);
+    let earned = ledger.account(node(1)).await.unwrap().earned;
+    assert_eq!(earned, 30 + 50 + 300 + 40 + 50, "an account counts what was charged");
     let states: Vec<_> = ledger.last(9).await.unwrap().into_iter().map(|entry| entry.state).collect();
-    assert_eq!(states, [State::V1; 3]);
+    assert_eq!(states, [State::V1; 6]);
 
     ledger.block(id(2), NOW).await.unwrap();
     let blocked = ledger.admit_unordered(believed, credits(0), later(86_400_000)).await;
     assert!(matches!(blocked, Err(AdmitError::Refused(Refusal::Blocked))));
+    home.assert_sound();
+}
+
+#[tokio::test]
+async fn who_pays_with_its_own_credit_takes_no_place_among_the_newcomers() {
+    let home = Home::new();
+    let ledger = home.open();
+    let stranger = newcomer(10, 10);
+    ledger.post(common::receipt(2, node(1), 1, 990), ledger::Origin::Received, NOW).await.unwrap();
+    let drawn = || ledger.reader().unwrap().drawn(Pool::Newcomers, NOW).unwrap();
+    settled(&ledger, &order(2, 1, 100, 1), 1).await;
+    for n in 1..=20 {
+        let own = order(2, 1, n, 40);
+        let held = admitted(&ledger, &own, stranger).await;
+        let receipt = answer(&own, 1, 40);
+        ledger.claim(held, receipt.clone(), NOW).await.unwrap();
+        ledger.take_acks(vec![ok(2, &receipt)], NOW).await.remove(0).unwrap();
+    }
+    assert_eq!((drawn().credits, drawn().requests), (0, 0));
+    drop(admitted(&ledger, &order(3, 1, 30, 10), stranger).await);
+    // What costs nothing is counted all the same, and what is borrowed is.
+    let free = order(2, 1, 31, 0);
+    let held = admitted(&ledger, &free, stranger).await;
+    ledger.release(held, NOW).await.unwrap();
+    assert_eq!((drawn().credits, drawn().requests), (0, 2));
+    ledger.close();
     home.assert_sound();
 }

@@ -65,7 +65,17 @@ async fn an_export_is_verified_and_imported_elsewhere_once() {
     let file = elsewhere.write("export.jsonl", &exported);
     let path = file.to_str().unwrap();
     let verified = elsewhere.run(&["receipts", "verify", path, "--json"]).await.ok().json();
-    assert_eq!(verified, json!({"total": 3, "good": 3, "bad": []}));
+    assert_eq!((&verified["total"], &verified["good"], &verified["bad"]), (&json!(3), &json!(3), &json!([])));
+    let kinds = ["settled", "claimed", "disputed", "alone"].map(|kind| &verified["proves"][kind]);
+    assert_eq!(kinds.map(|sum| sum["receipts"].as_u64().unwrap()).iter().sum::<u64>(), 3, "{verified}");
+    let receipts = world.gateway.home().receipts().await;
+    let charged = receipts.iter().map(|entry| entry["receipt"]["credits"].as_u64().unwrap()).sum::<u64>();
+    assert_eq!(kinds.map(|sum| sum["credits"].as_u64().unwrap()).iter().sum::<u64>(), charged, "{verified}");
+    let told = elsewhere.run(&["receipts", "verify", path]).await.ok().stdout;
+    assert!(
+        told.starts_with("3 of 3 receipts good\n") && told.contains("neither side can deny it"),
+        "{told}"
+    );
     let piped = elsewhere.run_with_input(&["receipts", "verify", "-", "--json"], &file).await.ok().json();
     assert_eq!(piped, verified);
 
@@ -119,6 +129,10 @@ async fn a_line_of_the_first_lobstahs_ledger_is_taken_over_as_it_is() {
         home.assert_audit_is_clean().await;
         let exported = home.write("exported.jsonl", &home.run(&["receipts", "export"]).await.ok().stdout);
         let verified = home.run(&["receipts", "verify", exported.to_str().unwrap(), "--json"]).await.ok();
-        assert_eq!(verified.json(), json!({"total": 1, "good": 1, "bad": []}), "{name}");
+        let verified = verified.json();
+        assert_eq!(
+            (&verified["total"], &verified["good"], &verified["bad"]),
+            (&json!(1), &json!(1), &json!([]))
+        );
     }
 }

@@ -59,6 +59,7 @@ async fn who_is_blocked_gets_nothing_by_any_name_until_it_is_unblocked() {
     let error = requester.ask(&worker, &body()).await.answer.error(402, "insufficient_credit");
     assert_eq!(error["availableTokens"], 0);
     stories::Answer::of(named(&worker, &body(), requester.id())).await.error(402, "insufficient_credit");
+    assert_eq!(number(home, requester.id(), "available").await, 0);
     let worker = worker.start_again().await;
     requester.ask(&worker, &body()).await.answer.error(402, "insufficient_credit");
     assert_eq!(engine.handle.counts().received, 0);
@@ -179,8 +180,11 @@ async fn a_disputed_order_holds_its_line_until_the_owner_forgives_it() {
     let served = requester.ask(&worker, &body()).await;
     let no = requester.word(&served.order, &served.receipt(), Verdict::Dispute(None));
     assert_eq!(acknowledge(&worker, &[no]).await, json!({"accepted": 1, "refused": []}));
+    let told = home.run(&["balance"]).await.ok().stdout;
+    assert!(told.contains("disputed"), "{told}");
     let charged = served.receipt().answers.as_ref().unwrap().credits.get();
     assert_eq!(number(home, requester.id(), "available").await, 1000 - charged);
+    assert_eq!(number(home, requester.id(), "disputed").await, charged);
     let (key, id) = (requester.id().to_string(), served.order.order_id.clone());
     let wrong = home.run(&["credit", "forgive", &key, &(charged + 1).to_string(), "--order", &id]).await;
     assert_eq!(wrong.code(), 1, "{}", wrong.stdout);

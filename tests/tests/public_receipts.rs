@@ -76,6 +76,43 @@ async fn what_was_before_it_was_wanted_stays_private() {
 }
 
 #[tokio::test]
+async fn what_was_made_while_it_was_off_stays_private() {
+    let (_process, _home, relay) = relay().await;
+    let relays = format!("[\"{relay}\"]");
+    let world = World::with(
+        |worker| worker.set("discovery.relays", &relays).set("discovery.publish_receipts", "true"),
+        |gateway| gateway,
+    )
+    .await;
+    let home = world.worker.home();
+    let marks = async |there: bool| {
+        let is = || home.file("published-receipts").exists() == there;
+        eventually("the worker has read its settings", async || is().then_some(())).await;
+    };
+    let on = std::fs::read_to_string(home.file("lobstah.toml")).unwrap();
+    let off = on.replace("publish_receipts = true", "publish_receipts = false");
+    assert_ne!(on, off);
+    // As its file says, which is written when a relay has them.
+    let public_to = async |entry: &str| {
+        let is =
+            || std::fs::read_to_string(home.file("published-receipts")).is_ok_and(|to| to.trim() == entry);
+        eventually("the worker has published them", async || is().then_some(())).await;
+    };
+    marks(true).await;
+    world.gateway.answer(&ask(MODEL, "for all to see")).await;
+    public_to("1").await;
+    home.write("lobstah.toml", &off);
+    marks(false).await;
+    world.gateway.answer(&ask(MODEL, "between us")).await;
+    home.write("lobstah.toml", &on);
+    public_to("2").await;
+    world.gateway.answer(&ask(MODEL, "for all to see again")).await;
+    public_to("3").await;
+    assert_eq!(home.receipts().await.len(), 3);
+    assert_eq!(claimed(home).await["network"]["receipts"], 2);
+}
+
+#[tokio::test]
 async fn a_relay_that_is_not_there_is_said_and_the_own_balance_shown_all_the_same() {
     let gone = format!("[\"ws://{}\"]", stories::node::closed_port());
     let node = Node::gateway().set("discovery.relays", &gone).start().await;

@@ -2,14 +2,14 @@
 //! said before it costs anything (SPEC section 4).
 #![allow(clippy::unwrap_used, reason = "a story ends there")]
 
-use protocol::{Credits, Order, Price};
+use protocol::{Credits, Order, Price, Usage};
 use std::fs;
 use stories::{
     Answer, Engine, Node, Requester, Value, ask,
     client::http,
     engine::{Behaviour, MODEL},
     eventually, json,
-    requester::{OUTPUT_MAX, ordered},
+    requester::{OUTPUT_MAX, named, ordered},
 };
 
 const DEAR: Price = Price { input: 2000, output: 6000 };
@@ -119,4 +119,25 @@ async fn a_gateway_with_an_old_quote_orders_once_more_at_the_new_price() {
     let due = (input * DEAR.input + output * DEAR.output).div_ceil(1000);
     assert_eq!(receipts[0]["receipt"]["credits"], due);
     assert!(receipts.iter().skip(1).all(|one| one["receipt"]["credits"] == input + output), "{receipts:?}");
+}
+
+#[tokio::test]
+async fn a_version_1_gateway_pays_the_owners_price_too() {
+    let engine = stories::engine();
+    let old = Requester::new();
+    let peer = format!("[[peers]]\npubkey = \"{}\"\ncredit_limit = 1000000\nversion1 = true", old.id());
+    let worker = Node::worker(&engine)
+        .set("credit.prices", &dear())
+        .set("credit.trust_requester_header", "true")
+        .table(&peer)
+        .start()
+        .await;
+    assert_eq!(Answer::of(named(&worker, &body(), old.id())).await.status, 200);
+    let receipt = &worker.home().receipts().await[0]["receipt"];
+    let [input_tokens, output_tokens] =
+        ["inputTokens", "outputTokens"].map(|count| receipt[count].as_u64().unwrap());
+    let usage = Usage { input_tokens, output_tokens };
+    let claimed = worker.home().standing(old.id()).await["claimed"].clone();
+    assert_eq!(claimed, json!(DEAR.charge(usage).get()));
+    worker.home().assert_audit_is_clean().await;
 }

@@ -110,7 +110,8 @@ impl<'a> Serving<'a> {
         let receipt =
             receipt.inspect_err(|error| tracing::error!(%error, "a receipt could not be signed")).ok()?;
         fail_point::reached(FailPoint::ReceiptSigned);
-        match self.node.ledger.claim(reservation, receipt.clone(), completed_at).await {
+        let credits = self.price.charge(receipt.usage);
+        match self.node.ledger.claim_priced(reservation, receipt.clone(), credits, completed_at).await {
             Ok(_) => {
                 fail_point::reached(FailPoint::ReceiptClaimed);
                 self.node.metrics.receipt(if made.cut { "signed_cut" } else { "signed" });

@@ -30,7 +30,8 @@ pub enum Command {
         /// The node's key
         pubkey: NodeId,
     },
-    /// Ask for what a node owes no more: a sum, or what one order was charged
+    /// Ask for what a node owes no more: a sum of what is settled, or was claimed without an order; or what
+    /// one order was charged
     Forgive {
         /// The node's key
         pubkey: NodeId,

@@ -4,7 +4,7 @@ use super::{Home, ReaderLeft, counted, print, print_json, table};
 use crate::clock;
 use anyhow::Context;
 use clap::Subcommand;
-use ledger::{Entry, Ledger, Reader};
+use ledger::{Entry, Ledger, Reader, jsonl::Proves};
 use protocol::{Receipt, Signed};
 use serde_json::{Value, json};
 use std::{
@@ -119,12 +119,29 @@ fn verify(file: &Path, json: bool) -> anyhow::Result<ExitCode> {
         print_json(&report)?;
     } else {
         let mut text = format!("{} of {} good\n", report.good, counted(report.total as usize, "receipt"));
+        text.push_str(&proved(&report.proves));
         for bad in &report.bad {
             text.push_str(&format!("line {}: {}\n", bad.line, bad.reason));
         }
         print(&text)?;
     }
     Ok(if all_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What the good lines prove to somebody who knows none of the parties, a line for each kind there is.
+fn proved(proves: &Proves) -> String {
+    let kinds = [
+        (proves.settled, "settled: ordered, answered and acknowledged; neither side can deny it"),
+        (proves.claimed, "claimed: ordered and answered; the requester has not said yes"),
+        (proves.disputed, "disputed: ordered and answered; the requester says no"),
+        (proves.alone, "a receipt alone: its worker's word, and nobody else's"),
+    ];
+    let there_are = kinds.into_iter().filter(|(sum, _)| sum.receipts > 0);
+    let lines = there_are.map(|(sum, what)| {
+        let (receipts, credits) = (counted(sum.receipts as usize, "receipt"), sum.credits);
+        format!("  {receipts} of {credits} credits {what}\n")
+    });
+    lines.collect()
 }
 
 fn export() -> anyhow::Result<ExitCode> {

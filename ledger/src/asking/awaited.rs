@@ -11,7 +11,7 @@ use crate::{
     work::Work,
 };
 use protocol::{NodeId, Order, Rejected, Signed, Timestamp};
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 const UNANSWERED: &str = "SELECT exchange.who, journal.at, journal.signed \
     FROM exchange JOIN journal ON journal.seq = exchange.seq \
@@ -19,6 +19,9 @@ const UNANSWERED: &str = "SELECT exchange.who, journal.at, journal.signed \
     ORDER BY exchange.due LIMIT ?3";
 const TOO_OLD: &str = "SELECT exchange.seq FROM exchange JOIN journal ON journal.seq = exchange.seq \
     WHERE exchange.phase = 0 AND exchange.side = 1 AND journal.at <= ?1 LIMIT ?2";
+/// The first of them, by the index alone: no other order of ours needs to be looked at.
+const OLDEST: &str = "SELECT at FROM journal WHERE seq = \
+    (SELECT min(seq) FROM exchange INDEXED BY exchange_awaited WHERE phase = 0 AND side = 1)";
 const LATER: &str = "UPDATE exchange SET due = ?2 WHERE seq = ?1";
 
 /// An order of ours that waits for its receipt, at `GET /v1/receipts/{orderId}` of its worker.
@@ -94,6 +97,17 @@ impl Work for Hear {
     }
 }
 
+/// Whether an order waits for longer than a worker keeps receipts.
+pub(crate) fn any_too_old(conn: &Connection, now: Timestamp) -> rusqlite::Result<bool> {
+    let oldest = conn.prepare_cached(OLDEST)?.query_row([], |row| natural(row, 0)).optional()?;
+    Ok(oldest.is_some_and(|at| at <= too_old_from(now)))
+}
+
+/// When an order that is too old now was placed at the latest, in Unix milliseconds.
+const fn too_old_from(now: Timestamp) -> u64 {
+    now.as_millis().saturating_sub(AWAITED_MS_MAX)
+}
+
 /// Gives up what has waited for longer than a worker keeps receipts. Gives their number.
 pub(crate) struct GiveUp {
     pub(crate) now: Timestamp,
@@ -106,9 +120,8 @@ impl Work for GiveUp {
 
     fn run(&self, books: &mut Append<'_>) -> rusqlite::Result<Result<usize, Unwritten>> {
         let conn = books.conn();
-        let before = self.now.as_millis().saturating_sub(AWAITED_MS_MAX);
         let mut too_old = conn.prepare_cached(TOO_OLD)?;
-        let bounds = [before, GIVEN_UP_AT_ONCE as u64].map(integer);
+        let bounds = [too_old_from(self.now), GIVEN_UP_AT_ONCE as u64].map(integer);
         let found = too_old.query_map(bounds, |row| natural(row, 0))?;
         let found = found.collect::<Result<Vec<_>, _>>()?;
         for seq in &found {

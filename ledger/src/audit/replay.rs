@@ -9,6 +9,7 @@ use crate::{
     balance::Balances,
     column::{integer, key_from, key_of, natural},
     entry::Origin,
+    exchange,
     post::charge,
     scan::{Step, Table, scan},
 };
@@ -28,6 +29,7 @@ const POSTED_AT: usize = 13;
 const CREDITS: usize = 14;
 
 pub(super) struct Replay<'r, P> {
+    conn: &'r Connection,
     report: &'r mut AuditReport,
     progress: &'r mut Progress<P>,
     balances: Balances,
@@ -35,13 +37,17 @@ pub(super) struct Replay<'r, P> {
 }
 
 impl<'r, P: FnMut(u64, u64)> Replay<'r, P> {
-    pub(super) fn new(report: &'r mut AuditReport, progress: &'r mut Progress<P>) -> Self {
-        Self { report, progress, balances: Balances::default(), chain: Chain::default() }
+    pub(super) fn new(
+        conn: &'r Connection,
+        report: &'r mut AuditReport,
+        progress: &'r mut Progress<P>,
+    ) -> Self {
+        Self { conn, report, progress, balances: Balances::default(), chain: Chain::default() }
     }
 
     /// Checks the entries up to `last`, and gives the balances that they make.
-    pub(super) fn run(mut self, conn: &Connection, last: i64) -> Balances {
-        let done = scan(conn, Table::Entry, COLUMNS, i64::MIN..=last, |step| {
+    pub(super) fn run(mut self, last: i64) -> Balances {
+        let done = scan(self.conn, Table::Entry, COLUMNS, i64::MIN..=last, |step| {
             match step {
                 Step::Row(seq, row) => self.row(seq, row),
                 Step::Unreadable(lost) => self.unreadable(lost),
@@ -109,15 +115,23 @@ impl<'r, P: FnMut(u64, u64)> Replay<'r, P> {
                 self.report.add(Finding::ColumnDiffers { seq, column });
             }
         }
-        if row.get(ORIGIN).ok().and_then(Origin::from_code).is_none() {
+        let origin = row.get(ORIGIN).ok().and_then(Origin::from_code);
+        if origin.is_none() {
             self.report.add(Finding::ColumnDiffers { seq, column: "origin" });
         }
         if natural(row, POSTED_AT).is_err() {
             self.report.add(Finding::ColumnDiffers { seq, column: "posted_at" });
         }
-        if !natural(row, CREDITS).is_ok_and(|credits| credits <= charge(receipt)) {
+        let may_be = |credits| credits <= charge(receipt) || self.is_priced(seq, receipt);
+        if !natural(row, CREDITS).is_ok_and(may_be) {
             self.report.add(Finding::ColumnDiffers { seq, column: "credits" });
         }
+    }
+
+    /// Whether it was claimed at our price, which its row of the journal says and it does not.
+    fn is_priced(&self, seq: i64, receipt: &Receipt) -> bool {
+        let claimed = || exchange::of_entry(self.conn, seq.unsigned_abs()).is_ok_and(|found| found.is_some());
+        receipt.answers.is_none() && claimed()
     }
 
     /// From the columns: they are what the accounts were made of, and they have just been compared

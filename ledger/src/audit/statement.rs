@@ -48,6 +48,7 @@ pub(super) fn check(conn: &Connection, seq: i64, step: &Step<'_>) -> Result<(), 
         Kind::PaymentProposed
         | Kind::PaidToMe
         | Kind::PaidByMe
+        | Kind::ForgaveUnordered
         | Kind::ForgaveClaim
         | Kind::ForgaveDisputed
         | Kind::ForgaveSettled
@@ -98,7 +99,12 @@ fn claims(conn: &Connection, step: &Step<'_>) -> Result<(), Wrong> {
         Party::Anonymous => Requester::Anonymous,
     };
     that(receipt.requester == named, "its receipt names another requester")?;
-    that(step.credits == charge(&receipt).min(step.reserved), "claims another sum than its receipt")?;
+    let charged = match &receipt.answers {
+        Some(_) => charge(&receipt),
+        // It names no sum: at which price it was made our entry says.
+        None => entry_credits(conn, step.entry)?,
+    };
+    that(step.credits == charged.min(step.reserved), "claims another sum than its receipt")?;
     let ordered = begun(conn, step)?.order_sha256;
     let answered = receipt.answers.as_ref().map(|answer| answer.order_sha256);
     that(ordered == answered, "its receipt answers another order")
@@ -150,7 +156,10 @@ fn owes(conn: &Connection, step: &Step<'_>) -> Result<(), Wrong> {
 /// A payment moves what both sides signed, what is forgiven what its creditor did.
 fn settles(conn: &Connection, step: &Step<'_>) -> Result<(), Wrong> {
     let half = SettlementHalf::parse(step.signed.as_bytes()).map_err(Wrong::Settlement)?;
-    let other = |node: NodeId| step.who == Party::Node(node);
+    // Without an order a header names who asks, which is all there is to forgive.
+    let unordered = step.kind == Kind::ForgaveUnordered;
+    let other =
+        |node: NodeId| step.who == Party::Node(node) || unordered && step.who == Party::Believed(node);
     that(other(half.from) || other(half.to), "its settlement is between others")?;
     if step.kind == Kind::PaymentProposed {
         return that(half.kind == SettlementKind::Settle, "its settlement is no payment");
@@ -158,6 +167,13 @@ fn settles(conn: &Connection, step: &Step<'_>) -> Result<(), Wrong> {
     let owed_less = matches!(step.kind, Kind::PaidByMe | Kind::ForgivenSettled | Kind::ForgivenDisputed);
     that(other(if owed_less { half.to } else { half.from }), "its settlement goes the other way")?;
     that(step.credits == half.credits.get(), "moves another sum than its settlement")?;
+    if unordered {
+        that(
+            half.kind == SettlementKind::Forgive && half.order_id.is_none(),
+            "its settlement forgives no sum",
+        )?;
+        that(step.reserved <= step.credits, "takes more from claims than it forgives")?;
+    }
     match half.kind {
         SettlementKind::Forgive => that(half.signer() == half.to, "its settlement is not the creditor's"),
         SettlementKind::Settle => {
@@ -184,6 +200,12 @@ fn receipt(conn: &Connection, entry: u64) -> Result<Receipt, Wrong> {
     let signed = signed.ok_or(Wrong::Differs("its receipt is not there"))?;
     let receipt = Signed::<Receipt>::parse(signed.as_bytes()).map_err(Wrong::Receipt)?;
     Ok(receipt.unverified().clone())
+}
+
+fn entry_credits(conn: &Connection, entry: u64) -> Result<u64, Wrong> {
+    let mut credits = conn.prepare_cached("SELECT credits FROM entry WHERE seq = ?1")?;
+    let credits = credits.query_row([integer(entry)], |row| natural(row, 0)).optional()?;
+    credits.ok_or(Wrong::Differs("its receipt is not there"))
 }
 
 fn row_text(conn: &Connection, row: u64) -> Result<String, Wrong> {

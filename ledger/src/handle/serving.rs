@@ -3,11 +3,11 @@
 use super::Ledger;
 use crate::{
     credit::Line,
-    entry::{Origin, Posted},
+    entry::Posted,
     exchange::order_id,
     limits::ACKS_AT_ONCE,
     party::Party,
-    post::Item,
+    post::{Item, charge},
     query::QueryError,
     serving::{
         acks::{self, AckError, Collected, TakeAck},
@@ -127,7 +127,22 @@ impl Ledger {
         receipt: Verified<Receipt>,
         now: Timestamp,
     ) -> Result<Posted, ClaimError> {
-        let item = Item::new(receipt, u64::MAX, Origin::Served, now)?;
+        let credits = Credits::saturating(charge(&receipt));
+        self.claim_priced(reservation, receipt, credits, now).await
+    }
+
+    /// [`Ledger::claim`] at the worker's price: a receipt that answers no order names no sum itself, and
+    /// counts for `credits`, at most for what was reserved. One that answers an order counts for what it
+    /// says.
+    pub async fn claim_priced(
+        &self,
+        reservation: Reservation,
+        receipt: Verified<Receipt>,
+        credits: Credits,
+        now: Timestamp,
+    ) -> Result<Posted, ClaimError> {
+        let credits = credits.min(reservation.credits());
+        let item = Item::served(receipt, credits.get(), now)?;
         self.ask(Claim { seq: reservation.seq(), item }).await.inspect(|_| reservation.end())
     }
 

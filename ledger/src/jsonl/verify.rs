@@ -15,14 +15,13 @@ pub struct VerifyReport {
     pub good: u64,
     /// The bad ones; the first [`BAD_LISTED_MAX`] of them, should there be more.
     pub bad: Vec<BadLine>,
-    /// What the good ones prove. In words only: `--json` prints what SPEC section 8 says.
-    #[serde(skip)]
+    /// What the good ones prove.
     pub proves: Proves,
 }
 
 /// What signed lines prove to somebody who knows none of the parties: their numbers, and how many credits
 /// they charge together. That a file is complete nothing in it can prove.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Proves {
     /// Order, receipt and ok: neither side can deny it.
     pub settled: Sum,
@@ -35,7 +34,7 @@ pub struct Proves {
 }
 
 /// A number of receipts, and what they charge together.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Sum {
     /// How many.
     pub receipts: u64,

@@ -56,10 +56,11 @@ pub enum SettleError {
     },
     /// More than is owed cannot be forgiven.
     #[error(
-        "{owed} credits are owed and settled, forgive at most that much; a claim is forgiven by its order"
+        "{owed} credits are owed and settled, or claimed without an order: forgive at most that much; the \
+         claim of an order is forgiven by its id"
     )]
     MoreThanOwed {
-        /// And settled.
+        /// And settled, or claimed without an order.
         owed: Credits,
     },
     /// The ledger could not be written.
@@ -135,18 +136,55 @@ impl Settle {
                 Ok(seq) => seq,
                 Err(error) => return Ok(Err(error)),
             },
-            None => {
-                let owed = books.standing(Party::Node(other))?;
-                let owed = if self.half.to == me { owed.owed_to_me() } else { owed.owed_by_me() };
-                if self.half.credits.get() > owed {
-                    return Ok(Err(SettleError::MoreThanOwed { owed: Credits::saturating(owed) }));
-                }
-                books.record(&self.moved(me, step))?
-            }
+            None => match self.forgive_sum(books, other, step)? {
+                Ok(seq) => seq,
+                Err(error) => return Ok(Err(error)),
+            },
         };
         let mine = self.half.signer() == me;
         store(books.conn(), &self.id, &Known { seq, mine, done: true })?;
         Ok(Ok(Settled::Moved))
+    }
+
+    /// What is settled first, then what was claimed without an order, which nobody can acknowledge. Where
+    /// the node owes nothing that it proved, what stands under its mere name.
+    fn forgive_sum(
+        &self,
+        books: &mut Append<'_>,
+        other: NodeId,
+        step: Step<'_>,
+    ) -> rusqlite::Result<Result<u64, SettleError>> {
+        let credits = self.half.credits.get();
+        let mut owed_at_most = 0;
+        let names: &[Party] = if self.half.to == books.me() {
+            &[Party::Node(other), Party::Believed(other)]
+        } else {
+            &[Party::Node(other)]
+        };
+        for who in names {
+            let (settled, unordered) = self.owed(books, *who)?;
+            let owed = settled.saturating_add(unordered);
+            if credits > owed {
+                owed_at_most = owed.max(owed_at_most);
+                continue;
+            }
+            let claimed = credits.saturating_sub(settled);
+            let moved = Step { who: *who, ..self.moved(books.me(), step) };
+            let forgave = Step { kind: Kind::ForgaveUnordered, reserved: claimed, ..moved };
+            return books.record(if claimed > 0 { &forgave } else { &moved }).map(Ok);
+        }
+        Ok(Err(SettleError::MoreThanOwed { owed: Credits::saturating(owed_at_most) }))
+    }
+
+    /// What can be forgiven in a sum: settled, and claimed without an order.
+    fn owed(&self, books: &mut Append<'_>, who: Party) -> rusqlite::Result<(u64, u64)> {
+        let standing = books.standing(who)?;
+        if self.half.to != books.me() {
+            return Ok((standing.owed_by_me(), 0));
+        }
+        // Where no order's claim waits it need not be looked for.
+        let ordered = if standing.claims > 0 { exchange::claimed_by_orders(books.conn(), who)? } else { 0 };
+        Ok((standing.owed_to_me(), standing.claimed.saturating_sub(ordered)))
     }
 
     /// Takes what one order was charged out of the sum in which it stands.

@@ -70,8 +70,8 @@ impl Work for Claim {
         let Exchange { seq, who, reserved, day, .. } = open;
         let ordered = open.order_id.is_some();
         let kind = if ordered { Kind::Claimed } else { Kind::ClaimedUnordered };
-        // Whom no order binds may have cost more tokens than were foreseen: it is not charged for them.
-        let credits = charge(receipt).min(reserved);
+        // Whom no order binds may have cost more than was foreseen: it is not charged for that.
+        let credits = self.item.credits.min(reserved);
         let pool = undrawn(reserved, open.pool, credits);
         let (about, entry) = (seq, posted.seq());
         let step = Step::new(kind, self.item.posted_at, who);
