@@ -24,13 +24,13 @@ const COLUMNS: &str = "id, endpoint, model, errors, input_file, completion_windo
 
 impl Batches<'_> {
     /// A batch by its id.
-    pub async fn get(&self, id: &str) -> Result<Option<Batch>, StoreError> {
+    pub async fn get(self, id: &str) -> Result<Option<Batch>, StoreError> {
         let id = id.to_owned();
         self.work.read(move |view| one(&view, &id)).await
     }
 
     /// A part of the list, the newest first: at most `limit` (20 if `None`) that come after `after`.
-    pub async fn list(&self, after: Option<String>, limit: Option<u32>) -> Result<List<Batch>, ListError> {
+    pub async fn list(self, after: Option<String>, limit: Option<u32>) -> Result<List<Batch>, ListError> {
         const AFTER: &str = "SELECT seq FROM batch WHERE id = ?1";
         let limit = limit_of(limit, BATCHES_LISTED, BATCHES_LISTED_MAX)?;
         let sql = format!("SELECT {COLUMNS} FROM batch WHERE seq < ?1 ORDER BY seq DESC LIMIT ?2");
@@ -47,16 +47,16 @@ impl Batches<'_> {
     }
 
     /// Ids of batches whose lines are to be read: [`Batches::validate`].
-    pub async fn to_validate(&self) -> Result<Vec<String>, StoreError> {
+    pub async fn to_validate(self) -> Result<Vec<String>, StoreError> {
         self.ids("SELECT id FROM batch WHERE status = 1 ORDER BY seq LIMIT ?1").await
     }
 
     /// Ids of batches whose files are to be written: [`Batches::write`].
-    pub async fn to_write(&self) -> Result<Vec<String>, StoreError> {
+    pub async fn to_write(self) -> Result<Vec<String>, StoreError> {
         self.ids("SELECT id FROM batch WHERE ready = 1 ORDER BY seq LIMIT ?1").await
     }
 
-    async fn ids(&self, sql: &'static str) -> Result<Vec<String>, StoreError> {
+    async fn ids(self, sql: &'static str) -> Result<Vec<String>, StoreError> {
         self.work.read(move |view| view.all(sql, [LISTED_MAX as i64], |row| row.get(0))).await
     }
 }

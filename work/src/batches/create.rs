@@ -38,7 +38,7 @@ pub enum CreateError {
 impl Batches<'_> {
     /// Creates a batch, `validating`; call [`Batches::validate`] next. The same request with the same
     /// `Idempotency-Key` again is the same batch.
-    pub async fn create(&self, new: NewBatch, now: Timestamp) -> Result<Created<Batch>, CreateError> {
+    pub async fn create(self, new: NewBatch, now: Timestamp) -> Result<Created<Batch>, CreateError> {
         let id = id::random(ID_PREFIX)?;
         let create = move |tx: &Tx<'_>| {
             if let Some(before) = before(tx, &new)? {

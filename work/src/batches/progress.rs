@@ -49,7 +49,7 @@ pub struct WorkerProgress {
 
 impl Batches<'_> {
     /// See [`Progress`].
-    pub async fn progress(&self, id: &str) -> Result<Option<Progress>, StoreError> {
+    pub async fn progress(self, id: &str) -> Result<Option<Progress>, StoreError> {
         const ACCOUNT: &str = "SELECT seq, spent, reserved, max_credits FROM batch WHERE id = ?1";
         let id = id.to_owned();
         let ask = move |view: View<'_>| {

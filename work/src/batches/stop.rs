@@ -33,20 +33,14 @@ pub enum StopError {
 impl Batches<'_> {
     /// Its owner wants it to end: nothing of it is leased any more, what runs is listed by
     /// [`crate::tasks::Tasks::to_cancel`], and when nothing runs its files are written. Twice is once.
-    pub async fn cancel(&self, id: &str, now: Timestamp) -> Result<Batch, StopError> {
+    pub async fn cancel(self, id: &str, now: Timestamp) -> Result<Batch, StopError> {
         let id = id.to_owned();
         self.work.write(Step::BatchCancelled, move |tx: &Tx<'_>| on(tx, &id, Event::Cancel, now)).await
     }
 
     /// Lines that wait get this error, those that run may still be answered: what is left of the budget
     /// pays for no line any more (`max_credits_reached`).
-    pub async fn stop(
-        &self,
-        id: &str,
-        code: &str,
-        message: &str,
-        now: Timestamp,
-    ) -> Result<Batch, StopError> {
+    pub async fn stop(self, id: &str, code: &str, message: &str, now: Timestamp) -> Result<Batch, StopError> {
         let (id, code, message) = (id.to_owned(), code.to_owned(), message.to_owned());
         let stop = move |tx: &Tx<'_>| {
             let event = Event::Stop { code: code.clone(), message: message.clone() };
@@ -57,7 +51,7 @@ impl Batches<'_> {
 
     /// Ends the batches whose completion window is over; gives how many. What runs of them is to be
     /// cancelled and counts no more.
-    pub async fn expire(&self, now: Timestamp) -> Result<usize, StoreError> {
+    pub async fn expire(self, now: Timestamp) -> Result<usize, StoreError> {
         const OVER: &str = "SELECT seq FROM batch WHERE status = 3 AND expires_at <= ?1 LIMIT ?2";
         const LOSE: &str = "UPDATE lease SET losing = 1 WHERE batch = ?1";
         let expire = move |tx: &Tx<'_>| {

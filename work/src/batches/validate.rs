@@ -64,7 +64,7 @@ struct Claimed {
 impl Batches<'_> {
     /// Reads the lines of a batch; takes some seconds for 50,000. To be called after [`Batches::create`],
     /// and for [`Batches::to_validate`] after a start. Dropped, it can be done again.
-    pub async fn validate(&self, id: &str, now: Timestamp) -> Result<Validated, ValidateError> {
+    pub async fn validate(self, id: &str, now: Timestamp) -> Result<Validated, ValidateError> {
         let claimed = self.claim(id).await?;
         while !self.clear(claimed.seq).await? {}
         let report = match self.read_lines(&claimed).await {
@@ -78,7 +78,7 @@ impl Batches<'_> {
         self.conclude(claimed.seq, report, now).await
     }
 
-    async fn claim(&self, id: &str) -> Result<Claimed, ValidateError> {
+    async fn claim(self, id: &str) -> Result<Claimed, ValidateError> {
         const FIND: &str = "SELECT seq, status, keeper, endpoint, input_file FROM batch WHERE id = ?1";
         let kept = self.work.batches_kept().begin(id, LISTED_MAX).ok_or(ValidateError::Busy)?;
         let id = id.to_owned();
@@ -105,11 +105,11 @@ impl Batches<'_> {
     }
 
     /// Removes what an earlier try has queued.
-    async fn clear(&self, seq: i64) -> Result<bool, StoreError> {
+    async fn clear(self, seq: i64) -> Result<bool, StoreError> {
         self.work.write(Step::LinesQueued, move |tx: &Tx<'_>| tasks::clear_batch(tx, seq).map(Ok)).await
     }
 
-    async fn read_lines(&self, batch: &Claimed) -> Result<Report, Stopped> {
+    async fn read_lines(self, batch: &Claimed) -> Result<Report, Stopped> {
         let path = path_of(self.work.files_folder(), &batch.input_file);
         let mut file = fs::File::open(path).await?;
         let mut checker = Checker::new(Some(batch.endpoint));
@@ -135,7 +135,7 @@ impl Batches<'_> {
         Ok(report)
     }
 
-    async fn queue(&self, seq: i64, lines: Vec<CheckedLine>) -> Result<(), ValidateError> {
+    async fn queue(self, seq: i64, lines: Vec<CheckedLine>) -> Result<(), ValidateError> {
         let lines = Arc::new(lines);
         let queue = move |tx: &Tx<'_>| {
             if !is_mine(tx, seq)? {
@@ -146,7 +146,7 @@ impl Batches<'_> {
         self.work.write(Step::LinesQueued, queue).await
     }
 
-    async fn conclude(&self, seq: i64, report: Report, now: Timestamp) -> Result<Validated, ValidateError> {
+    async fn conclude(self, seq: i64, report: Report, now: Timestamp) -> Result<Validated, ValidateError> {
         const NOTE: &str = "UPDATE batch SET keeper = 0, model = ?2, errors = ?3 WHERE seq = ?1";
         let conclude = move |tx: &Tx<'_>| {
             let Some(mut row) = load(tx, Row::BY_SEQ, [seq])? else {

@@ -65,7 +65,7 @@ struct Written {
 impl Batches<'_> {
     /// Writes the output file and the error file of a batch, and ends it. To be called for
     /// [`Batches::to_write`]. Dropped or failed, it can be done again.
-    pub async fn write(&self, id: &str, now: Timestamp) -> Result<BatchStatus, WriteError> {
+    pub async fn write(self, id: &str, now: Timestamp) -> Result<BatchStatus, WriteError> {
         let claimed = self.claim_to_write(id).await?;
         let work = self.work.clone();
         let written =
@@ -76,7 +76,7 @@ impl Batches<'_> {
         Ok(status)
     }
 
-    async fn claim_to_write(&self, id: &str) -> Result<Claimed, WriteError> {
+    async fn claim_to_write(self, id: &str) -> Result<Claimed, WriteError> {
         const FIND: &str = "SELECT keeper, output_life_seconds, coalesce(output_file, ?2), \
             coalesce(error_file, ?3) FROM batch WHERE id = ?1";
         const CLAIM: &str = "UPDATE batch SET keeper = ?2, output_file = ?3, error_file = ?4 WHERE seq = ?1";
@@ -103,7 +103,7 @@ impl Batches<'_> {
         Ok(Claimed { seq, id, unfinished, life_seconds, output, errors, _kept: kept })
     }
 
-    async fn end(&self, batch: Claimed, files: Written, now: Timestamp) -> Result<BatchStatus, WriteError> {
+    async fn end(self, batch: Claimed, files: Written, now: Timestamp) -> Result<BatchStatus, WriteError> {
         const NAMES: &str = "UPDATE batch SET keeper = 0, output_file = ?2, error_file = ?3 WHERE seq = ?1";
         let end = move |tx: &Tx<'_>| {
             let Some(mut row) = load(tx, Row::BY_SEQ, [batch.seq])? else {

@@ -41,7 +41,7 @@ pub enum ContentError {
 
 impl Files<'_> {
     /// A file by its id.
-    pub async fn get(&self, id: &str) -> Result<Option<File>, StoreError> {
+    pub async fn get(self, id: &str) -> Result<Option<File>, StoreError> {
         let id = id.to_owned();
         let sql = format!("SELECT {COLUMNS} FROM file WHERE id = ?1 AND doomed = 0");
         self.work.read(move |view| view.one(&sql, [id], read)).await
@@ -49,7 +49,7 @@ impl Files<'_> {
 
     /// Its bytes from `first` to `last`, both included, as a `Range` header counts them; to the end
     /// where `last` is `None` or beyond it.
-    pub async fn content(&self, id: &str, first: u64, last: Option<u64>) -> Result<Content, ContentError> {
+    pub async fn content(self, id: &str, first: u64, last: Option<u64>) -> Result<Content, ContentError> {
         let file = self.get(id).await?.ok_or(ContentError::NotFound)?;
         let bytes = file.bytes;
         let end = last.map_or(bytes, |last| last.saturating_add(1).min(bytes));

@@ -25,7 +25,7 @@ pub struct Deleted {
 impl Files<'_> {
     /// Deletes a file; `None` if there is none (404). A batch that reads it goes on: the bytes stay
     /// until it has ended.
-    pub async fn delete(&self, id: &str) -> Result<Option<Deleted>, StoreError> {
+    pub async fn delete(self, id: &str) -> Result<Option<Deleted>, StoreError> {
         const DOOM: &str = "UPDATE file SET doomed = 1 WHERE id = ?1 AND doomed = 0";
         let name = id.to_owned();
         let doom = move |tx: &Tx<'_>| tx.run(DOOM, [&name]).map(|rows| Ok::<_, StoreError>(rows == 1));

@@ -94,7 +94,7 @@ pub(crate) fn limit_of(asked: Option<u32>, usual: u32, max: u32) -> Result<u32, 
 
 impl Files<'_> {
     /// A part of the list of files.
-    pub async fn list(&self, page: FilePage) -> Result<List<File>, ListError> {
+    pub async fn list(self, page: FilePage) -> Result<List<File>, ListError> {
         const AFTER: &str = "SELECT seq FROM file WHERE id = ?1 AND doomed = 0";
         let limit = limit_of(page.limit, FILES_LISTED_MAX, FILES_LISTED_MAX)?;
         let (edge, compared, direction) = match page.order {

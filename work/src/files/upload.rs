@@ -97,7 +97,7 @@ impl Drop for Upload {
 
 impl Files<'_> {
     /// Begins an upload of at most `bytes_max` bytes (`[files] max`).
-    pub async fn upload(&self, new: NewFile, bytes_max: u64) -> Result<Upload, UploadError> {
+    pub async fn upload(self, new: NewFile, bytes_max: u64) -> Result<Upload, UploadError> {
         check(&new)?;
         let id = id::random(ID_PREFIX)?;
         let _kept = self.work.uploads().begin(&id, UPLOADS_MAX).ok_or(UploadError::TooMany)?;
@@ -114,7 +114,7 @@ impl Files<'_> {
     }
 
     /// Says that an upload begins. Gives the bytes of all files.
-    async fn begin(&self, id: &str) -> Result<u64, UploadError> {
+    async fn begin(self, id: &str) -> Result<u64, UploadError> {
         const INSERT: &str = "INSERT INTO upload VALUES (?1, ?2)";
         let name = id.to_owned();
         let begin = move |tx: &Tx<'_>| {

@@ -15,7 +15,7 @@ use rusqlite::Row;
 
 impl Jobs<'_> {
     /// A job by its id. `None` if it is not known, or was forgotten.
-    pub async fn get(&self, id: &str) -> Result<Option<JobRecord>, StoreError> {
+    pub async fn get(self, id: &str) -> Result<Option<JobRecord>, StoreError> {
         const GET: &str = "SELECT job.id, state, created_at, started_at, ended_at, metadata, outcome.status, \
             outcome.body, code, message FROM job JOIN task ON task.batch = 0 AND task.line = job.line \
             LEFT JOIN outcome ON outcome.batch = 0 AND outcome.line = job.line WHERE job.id = ?1";
@@ -24,7 +24,7 @@ impl Jobs<'_> {
     }
 
     /// The task of a job, and back: a scheduler knows tasks, a tool knows ids.
-    pub async fn task_of(&self, id: &str) -> Result<Option<TaskId>, StoreError> {
+    pub async fn task_of(self, id: &str) -> Result<Option<TaskId>, StoreError> {
         const LINE: &str = "SELECT line FROM job WHERE id = ?1";
         let id = id.to_owned();
         let read = |row: &Row<'_>| Ok(TaskId { batch: JOBS, line: row.get(0)? });
@@ -32,7 +32,7 @@ impl Jobs<'_> {
     }
 
     /// See [`Jobs::task_of`]. `None` for a line of a batch.
-    pub async fn id_of(&self, task: TaskId) -> Result<Option<String>, StoreError> {
+    pub async fn id_of(self, task: TaskId) -> Result<Option<String>, StoreError> {
         const ID: &str = "SELECT id FROM job WHERE line = ?1";
         if !task.is_job() {
             return Ok(None);

@@ -25,7 +25,7 @@ pub enum CancelJobError {
 impl Jobs<'_> {
     /// Cancels a job. Gives the leases that are to be cancelled at their workers, which
     /// [`tasks::Tasks::to_cancel`] lists too until they are closed.
-    pub async fn cancel(&self, id: &str, now: Timestamp) -> Result<Vec<OpenLease>, CancelJobError> {
+    pub async fn cancel(self, id: &str, now: Timestamp) -> Result<Vec<OpenLease>, CancelJobError> {
         const FIND: &str = "SELECT line, ended FROM job WHERE id = ?1";
         let id = id.to_owned();
         let cancel = move |tx: &Tx<'_>| {

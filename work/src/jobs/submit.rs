@@ -52,7 +52,7 @@ pub enum SubmitJobError {
 impl Jobs<'_> {
     /// Takes a job on, durable when it resolves; gives its id. The same request with the same
     /// `Idempotency-Key` again is the same job.
-    pub async fn submit(&self, new: NewJob, now: Timestamp) -> Result<Created<String>, SubmitJobError> {
+    pub async fn submit(self, new: NewJob, now: Timestamp) -> Result<Created<String>, SubmitJobError> {
         let read = read_body(new.endpoint, &new.body);
         let (model, opening) = read.map_err(SubmitJobError::BadBody)?;
         let id = id::uuid()?;

@@ -50,7 +50,7 @@ pub struct Unclaimed {
 
 impl Lent<'_> {
     /// A job by its id. `None` if it is not known, or was forgotten.
-    pub async fn get(&self, id: &str) -> Result<Option<LentView>, StoreError> {
+    pub async fn get(self, id: &str) -> Result<Option<LentView>, StoreError> {
         const GET: &str = "SELECT own, requester, id, state, created_at, started_at, ended_at, result, \
             error_type, error_message, metadata, receipt, ordered FROM lent WHERE id = ?1";
         let id = id.to_owned();
@@ -58,7 +58,7 @@ impl Lent<'_> {
     }
 
     /// See [`LentCounts`].
-    pub async fn counts(&self) -> Result<LentCounts, StoreError> {
+    pub async fn counts(self) -> Result<LentCounts, StoreError> {
         const COUNTS: &str = "SELECT state, count(*) FROM lent GROUP BY state";
         let rows =
             self.work.read(|view| view.all(COUNTS, [], |row| Ok((row.get::<_, i64>(0)?, natural(row, 1)?))));
@@ -76,7 +76,7 @@ impl Lent<'_> {
 
     /// Jobs that ended with a receipt of which nobody said that it is claimed: to be claimed again after
     /// a start.
-    pub async fn unclaimed(&self) -> Result<Vec<Unclaimed>, StoreError> {
+    pub async fn unclaimed(self) -> Result<Vec<Unclaimed>, StoreError> {
         const UNCLAIMED: &str =
             "SELECT id, signed_order, receipt FROM lent WHERE claim = 1 ORDER BY seq LIMIT ?1";
         let read =
@@ -85,7 +85,7 @@ impl Lent<'_> {
     }
 
     /// Jobs of this process that are to be cut: whoever cancelled them may have asked another process.
-    pub async fn to_cut(&self) -> Result<Vec<String>, StoreError> {
+    pub async fn to_cut(self) -> Result<Vec<String>, StoreError> {
         const TO_CUT: &str = "SELECT id FROM lent WHERE state = 1 AND instance = ?1 AND cancel = 1";
         let me = self.work.me();
         self.work.read(move |view| view.all(TO_CUT, [me], |row| row.get(0))).await

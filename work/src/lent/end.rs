@@ -69,7 +69,7 @@ pub enum CancelLentError {
 impl Lent<'_> {
     /// Keeps how a job of this process ended. Claim its receipt in the ledger next, then call
     /// [`Lent::claimed`].
-    pub async fn end(&self, id: &str, end: LentEnd, now: Timestamp) -> Result<(), NotRunning> {
+    pub async fn end(self, id: &str, end: LentEnd, now: Timestamp) -> Result<(), NotRunning> {
         const END: &str = "UPDATE lent SET state = ?3, ended_at = ?4, claim = ?5, bytes = ?6, error_type = ?7, \
             error_message = ?8, receipt = ?9, result = ?10, instance = 0, body = NULL \
             WHERE id = ?1 AND state = 1 AND instance = ?2";
@@ -88,7 +88,7 @@ impl Lent<'_> {
     }
 
     /// The receipt of a job stands in the ledger.
-    pub async fn claimed(&self, id: &str) -> Result<(), StoreError> {
+    pub async fn claimed(self, id: &str) -> Result<(), StoreError> {
         const CLAIMED: &str = "UPDATE lent SET claim = ?2 WHERE id = ?1 AND claim = ?3";
         let id = id.to_owned();
         let mark = move |tx: &Tx<'_>| tx.run(CLAIMED, params![id, claim::MADE, claim::DUE]).map(|_| Ok(()));
@@ -97,7 +97,7 @@ impl Lent<'_> {
 
     /// The requester acknowledged the receipt, or took the result where there is none: the result goes;
     /// what became of the job can be polled for 30 days.
-    pub async fn acknowledged(&self, id: &str) -> Result<(), StoreError> {
+    pub async fn acknowledged(self, id: &str) -> Result<(), StoreError> {
         const FORGET: &str = "UPDATE lent SET bytes = 0, result = NULL, receipt = NULL, signed_order = NULL, \
             metadata = NULL WHERE id = ?1 AND state >= 2 AND claim <> 1";
         let id = id.to_owned();
@@ -106,7 +106,7 @@ impl Lent<'_> {
     }
 
     /// Cancels what waits; marks what runs for cutting. Twice is the same as once.
-    pub async fn cancel(&self, id: &str, now: Timestamp) -> Result<LentCancel, CancelLentError> {
+    pub async fn cancel(self, id: &str, now: Timestamp) -> Result<LentCancel, CancelLentError> {
         let id = id.to_owned();
         let cancel = move |tx: &Tx<'_>| cancel(tx, &id, now);
         self.work.write(Step::LentCancelled, cancel).await

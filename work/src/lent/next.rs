@@ -16,7 +16,7 @@ const COLUMNS: &str = "id, own, requester, signed_order, answer_by, model, body,
 impl Lent<'_> {
     /// Begins the job whose turn it is; `None` if none waits. It runs in this process until it is
     /// ended, or the process dies. What may no longer be answered is dropped unrun.
-    pub async fn next(&self, now: Timestamp) -> Result<Option<LentJob>, StoreError> {
+    pub async fn next(self, now: Timestamp) -> Result<Option<LentJob>, StoreError> {
         let begin = move |tx: &Tx<'_>| {
             drop_late(tx, now)?;
             let Some(seq) = whose_turn(tx)? else { return Ok(Ok(None)) };

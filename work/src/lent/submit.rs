@@ -93,7 +93,7 @@ impl Lent<'_> {
     /// Queues a job; durable when it resolves. Gives its id. The same order from the same requester
     /// again is the same job, however far that is.
     pub async fn submit(
-        &self,
+        self,
         job: NewLent,
         limits: LentLimits,
         now: Timestamp,

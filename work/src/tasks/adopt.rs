@@ -22,7 +22,7 @@ impl Tasks<'_> {
     /// Takes over the leases of dead processes that have an order: ask each worker for its answer by the
     /// order's id, and close the lease with it. [`crate::Work::sweep`] finds out who is dead. At most
     /// [`LISTED_MAX`] at once.
-    pub async fn adopt(&self) -> Result<Vec<OpenLease>, StoreError> {
+    pub async fn adopt(self) -> Result<Vec<OpenLease>, StoreError> {
         let adopt = move |tx: &Tx<'_>| {
             const TAKE: &str = "UPDATE lease SET instance = ?1 WHERE id = ?2";
             let sql = format!("SELECT {COLUMNS} FROM lease WHERE instance = ?1 ORDER BY id LIMIT ?2");
@@ -35,7 +35,7 @@ impl Tasks<'_> {
 
     /// Closes leases whose order wants no answer any more: their tasks wait again, and nobody owes. At
     /// most [`ROWS_AT_ONCE`] at once.
-    pub async fn lapse(&self, now: Timestamp) -> Result<Vec<(OpenLease, Closed)>, StoreError> {
+    pub async fn lapse(self, now: Timestamp) -> Result<Vec<(OpenLease, Closed)>, StoreError> {
         let lapse = move |tx: &Tx<'_>| {
             let sql = format!(
                 "SELECT {COLUMNS} FROM lease WHERE answer_by IS NOT NULL AND answer_by <= ?1 \

@@ -35,7 +35,7 @@ struct Place {
 
 impl Tasks<'_> {
     /// The body to send.
-    pub async fn body(&self, task: TaskId) -> Result<Vec<u8>, BodyError> {
+    pub async fn body(self, task: TaskId) -> Result<Vec<u8>, BodyError> {
         if task.is_job() {
             return self.body_of_job(task).await;
         }
@@ -51,13 +51,13 @@ impl Tasks<'_> {
         Ok(body_of(&line).ok_or(BodyError::Changed)?.to_vec())
     }
 
-    async fn body_of_job(&self, task: TaskId) -> Result<Vec<u8>, BodyError> {
+    async fn body_of_job(self, task: TaskId) -> Result<Vec<u8>, BodyError> {
         const BODY: &str = "SELECT body FROM job WHERE line = ?1 AND body IS NOT NULL";
         let found = self.work.read(move |view| view.one(BODY, [task.line], |row| row.get(0)));
         found.await?.ok_or(BodyError::Gone)
     }
 
-    async fn line(&self, place: &Place) -> Result<Vec<u8>, BodyError> {
+    async fn line(self, place: &Place) -> Result<Vec<u8>, BodyError> {
         let path = path_of(self.work.files_folder(), &place.file);
         let mut file = fs::File::open(path).await.map_err(StoreError::from)?;
         file.seek(SeekFrom::Start(place.start)).await.map_err(StoreError::from)?;

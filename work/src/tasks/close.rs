@@ -51,7 +51,7 @@ pub enum CloseError {
 impl Tasks<'_> {
     /// Closes a lease with what came of it and what that cost. Durable when it resolves.
     pub async fn close(
-        &self,
+        self,
         lease: LeaseId,
         verdict: Verdict,
         charge: Charge,

@@ -42,7 +42,7 @@ impl Tasks<'_> {
     /// Nobody has this model: fails all lines of a batch that wait for it, and those that will. Those
     /// that run may still be answered.
     pub async fn fail_model(
-        &self,
+        self,
         batch: &str,
         model: &ModelName,
         (code, message): (&str, &str),

@@ -58,7 +58,7 @@ pub enum LeaseError {
 
 impl Tasks<'_> {
     /// Leases a task; durable when it resolves, so send the order after that.
-    pub async fn lease(&self, lease: NewLease, now: Timestamp) -> Result<LeaseId, LeaseError> {
+    pub async fn lease(self, lease: NewLease, now: Timestamp) -> Result<LeaseId, LeaseError> {
         let names = [Some(&lease.worker), lease.order_id.as_ref()];
         if !names.iter().flatten().all(|name| (1..=NAME_BYTES_MAX).contains(&name.len())) {
             return Err(LeaseError::BadName);

@@ -53,7 +53,7 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<OpenLease> {
 
 impl Tasks<'_> {
     /// What this process has leased, oldest first.
-    pub async fn open_leases(&self) -> Result<Vec<OpenLease>, StoreError> {
+    pub async fn open_leases(self) -> Result<Vec<OpenLease>, StoreError> {
         let sql = format!("SELECT {COLUMNS} FROM lease WHERE instance = ?1 ORDER BY id LIMIT ?2");
         let me = self.work.me();
         self.work.read(move |view| view.all(&sql, params![me, LISTED_MAX as i64], read)).await
@@ -61,7 +61,7 @@ impl Tasks<'_> {
 
     /// Leases of this process that are to be cancelled at their workers and then closed: their twin was
     /// quicker, their batch is being cancelled or has expired, or their job was cancelled.
-    pub async fn to_cancel(&self) -> Result<Vec<OpenLease>, StoreError> {
+    pub async fn to_cancel(self) -> Result<Vec<OpenLease>, StoreError> {
         let sql = format!(
             "SELECT {COLUMNS} FROM lease WHERE losing = 1 AND instance = ?1 \
              UNION SELECT {COLUMNS} FROM batch JOIN lease ON lease.batch = batch.seq \
@@ -74,7 +74,7 @@ impl Tasks<'_> {
     /// Lines that run since before `leased_before`, once, in a batch that allows hedging and has no line
     /// waiting: an idle worker may try each a second time ([`super::NewLease::hedge`]).
     pub async fn hedgeable(
-        &self,
+        self,
         leased_before: Timestamp,
         limit: usize,
     ) -> Result<Vec<(OpenLease, WaitingTask)>, StoreError> {

@@ -67,7 +67,7 @@ struct Group {
 
 impl Tasks<'_> {
     /// Tasks that may be leased now, in the order in which they should be. Reads no bodies.
-    pub async fn waiting(&self, wanted: Wanted, now: Timestamp) -> Result<Vec<WaitingTask>, StoreError> {
+    pub async fn waiting(self, wanted: Wanted, now: Timestamp) -> Result<Vec<WaitingTask>, StoreError> {
         self.work.read(move |view| waiting(view, &wanted, now)).await
     }
 }

@@ -27,7 +27,7 @@ pub enum GiveUpError {
 impl Tasks<'_> {
     /// Fails a task that waits: nobody can be asked for it.
     pub async fn give_up(
-        &self,
+        self,
         task: TaskId,
         (code, message): (&str, &str),
         now: Timestamp,

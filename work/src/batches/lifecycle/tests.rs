@@ -70,16 +70,16 @@ fn a_batch_that_is_stopped_ends_when_nothing_runs() {
 
 fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
-        Just(Event::Refused),
-        (1..5u64).prop_map(|lines| Event::Began { lines }),
+        1 => Just(Event::Refused),
+        1 => (1..5u64).prop_map(|lines| Event::Began { lines }),
         4 => Just(Event::Leased),
         4 => Just(Event::Released),
         4 => Just(Event::Completed),
         2 => (0..3u64).prop_map(Event::Failed),
-        Just(Event::Expire),
-        Just(Event::Stop { code: "c".into(), message: "m".into() }),
-        Just(Event::Cancel),
-        Just(Event::Written),
+        1 => Just(Event::Expire),
+        1 => Just(Event::Stop { code: "c".into(), message: "m".into() }),
+        1 => Just(Event::Cancel),
+        1 => Just(Event::Written),
     ]
 }
 
