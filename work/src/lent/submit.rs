@@ -118,7 +118,9 @@ enum Taken {
 }
 
 fn refusal(tx: &Tx<'_>, job: &NewLent, id: &str, limits: LentLimits) -> rusqlite::Result<Taken> {
-    const BEFORE: &str = "SELECT requester = ?2 AND own = ?3 AND signed_order IS ?4 FROM lent WHERE id = ?1";
+    // Of a job that was acknowledged the order is forgotten; its id was enough to the ledger too.
+    const BEFORE: &str = "SELECT requester = ?2 AND own = ?3 AND ordered AND \
+        (signed_order IS NULL OR signed_order = ?4) FROM lent WHERE id = ?1";
     const QUEUED: &str = "SELECT count(*) FROM lent WHERE state = 0 AND own = 0";
     const EACH: &str = "SELECT count(*) FROM lent WHERE state = 0 AND own = 0 AND requester = ?1";
     const BYTES: &str = "SELECT coalesce(sum(bytes), 0) FROM lent WHERE bytes > 0";

@@ -6,10 +6,9 @@ use crate::{
     files::path_of,
     store::{error::StoreError, tx::natural},
 };
-use std::io::SeekFrom;
-use tokio::{
+use std::{
     fs,
-    io::{AsyncReadExt, AsyncSeekExt},
+    io::{self, Read, Seek, SeekFrom},
 };
 
 /// Why there is no request.
@@ -47,7 +46,7 @@ impl Tasks<'_> {
             })
         });
         let place = found.await?.ok_or(BodyError::Gone)?;
-        let line = self.line(&place).await?;
+        let line = self.line(place).await?;
         Ok(body_of(&line).ok_or(BodyError::Changed)?.to_vec())
     }
 
@@ -57,12 +56,20 @@ impl Tasks<'_> {
         found.await?.ok_or(BodyError::Gone)
     }
 
-    async fn line(self, place: &Place) -> Result<Vec<u8>, BodyError> {
+    async fn line(self, place: Place) -> Result<Vec<u8>, BodyError> {
         let path = path_of(self.work.files_folder(), &place.file);
-        let mut file = fs::File::open(path).await.map_err(StoreError::from)?;
-        file.seek(SeekFrom::Start(place.start)).await.map_err(StoreError::from)?;
-        let mut line = Vec::with_capacity(usize::try_from(place.bytes).unwrap_or_default());
-        let read = file.take(place.bytes).read_to_end(&mut line).await.map_err(StoreError::from)?;
-        if read as u64 == place.bytes { Ok(line) } else { Err(BodyError::Changed) }
+        let read = move || -> io::Result<Vec<u8>> {
+            let mut file = fs::File::open(path)?;
+            file.seek(SeekFrom::Start(place.start))?;
+            let mut line = vec![0; usize::try_from(place.bytes).unwrap_or_default()];
+            file.read_exact(&mut line)?;
+            Ok(line)
+        };
+        // One trip to a thread that may block, and not one for each of the three.
+        let read = tokio::task::spawn_blocking(read).await.map_err(|_| StoreError::Closed)?;
+        read.map_err(|error| match error.kind() {
+            io::ErrorKind::UnexpectedEof | io::ErrorKind::NotFound => BodyError::Changed,
+            _ => BodyError::Store(error.into()),
+        })
     }
 }

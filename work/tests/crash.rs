@@ -1,0 +1,323 @@
+//! The crash matrix: a process that dies right before and right after each durable step, and what the next
+//! one makes of it.
+#![allow(clippy::unwrap_used, reason = "a test ends there")]
+#![cfg(all(unix, debug_assertions))]
+
+mod common;
+
+use common::{Home, NOW, assert_whole, bad, cost, get, good, later, lines, retry, upload};
+use protocol::{Requester, Timestamp};
+use serde_json::json;
+use std::{
+    collections::HashMap,
+    fs,
+    io::Write,
+    os::unix::process::ExitStatusExt,
+    path::{Path, PathBuf},
+    process::{Command, ExitStatus, Stdio},
+};
+use work::{
+    Endpoint, Idempotency, JobStatus, JsonLine, Metadata, Work,
+    batches::{Batch, BatchStatus, NewBatch},
+    files::FilePage,
+    jobs::NewJob,
+    lent::{LentEnd, LentOrder, NewLent, Whose},
+    step::Step,
+    tasks::{Charge, NewLease, OpenLease, Verdict, WaitingTask, Wanted},
+};
+
+const CHILD_HOME: &str = "WORK_TEST_CHILD";
+const SIGABRT: i32 = 6;
+const LINES: u64 = 12;
+/// The line that fails once, and the line that is refused.
+const FLAKY: u64 = 3;
+const REFUSED: u64 = 5;
+
+/// A node that does all there is to do, from wherever the one before it died.
+struct Node {
+    work: Work,
+    home: PathBuf,
+}
+
+impl Node {
+    async fn start(home: &Path) -> Self {
+        let node = Self { work: Work::open(home).unwrap(), home: home.to_owned() };
+        node.work.sweep(NOW).await.unwrap();
+        for lease in node.work.tasks().adopt().await.unwrap() {
+            node.collect(&lease).await;
+        }
+        for job in node.work.lent().unclaimed().await.unwrap() {
+            node.work.lent().claimed(&job.id).await.unwrap();
+        }
+        node
+    }
+
+    /// What was sent to workers, which outlive us: a line each.
+    fn log(&self, name: &str, text: &str) {
+        let mut file = fs::OpenOptions::new().create(true).append(true).open(self.home.join(name)).unwrap();
+        writeln!(file, "{text}").unwrap();
+    }
+
+    /// A lease of a dead process: its worker has the answer, if the order ever reached it.
+    async fn collect(&self, lease: &OpenLease) {
+        let order = lease.order_id.as_deref().unwrap();
+        let (verdict, charge) = if sent(&self.home, "sent").contains_key(order) {
+            (answer(lease.task.is_job(), lease.task.line(), order), cost(1))
+        } else {
+            (Verdict::Retry { not_before: NOW, error: "unknown order".into() }, Charge::default())
+        };
+        self.work.tasks().close(lease.id, verdict, charge, NOW).await.unwrap();
+    }
+
+    async fn run(&self, task: &WaitingTask) {
+        let order = format!("{}/{}", task.id, task.attempts);
+        let lease = NewLease {
+            task: task.id,
+            worker: "lob1worker".into(),
+            order_id: Some(order.clone()),
+            reserved: common::credits(2),
+            answer_by: Some(later(60_000)),
+            warm: false,
+            hedge: false,
+        };
+        let lease = self.work.tasks().lease(lease, NOW).await.unwrap();
+        assert!(!self.work.tasks().body(task.id).await.unwrap().is_empty());
+        self.log("sent", &order);
+        let verdict = answer(task.id.is_job(), task.id.line(), &order);
+        self.work.tasks().close(lease, verdict, cost(1), NOW).await.unwrap();
+    }
+
+    async fn batch(&self, file: &str, key: &str, window: &str) -> Batch {
+        let body = json!({"input_file_id": file, "endpoint": "/v1/chat/completions", "completion_window": window});
+        let body = body.to_string().into_bytes();
+        let new = NewBatch::parse(&body, Some(Idempotency::new(key, &body).unwrap())).unwrap();
+        let batch = self.work.batches().create(new, NOW).await.unwrap().into_inner();
+        if batch.status == BatchStatus::Validating {
+            self.work.batches().validate(&batch.id, NOW).await.unwrap();
+        }
+        get(&self.work, &batch.id).await
+    }
+
+    async fn write(&self, now: Timestamp) {
+        for id in self.work.batches().to_write().await.unwrap() {
+            self.work.batches().write(&id, now).await.unwrap();
+        }
+    }
+
+    async fn drain(&self) {
+        loop {
+            let wanted = Wanted { limit: 3, ..Wanted::default() };
+            let tasks = self.work.tasks().waiting(wanted, later(10)).await.unwrap();
+            let Some(task) = tasks.first() else { break };
+            self.run(task).await;
+        }
+        self.write(later(10)).await;
+    }
+}
+
+fn answer(job: bool, line: u64, order: &str) -> Verdict {
+    match line {
+        FLAKY if !job && order.ends_with("/0") => retry(later(5)),
+        REFUSED if !job => bad(400),
+        _ => good(&line.to_string()),
+    }
+}
+
+/// How often each line stands in a log.
+fn sent(home: &Path, name: &str) -> HashMap<String, u32> {
+    let text = fs::read_to_string(home.join(name)).unwrap_or_default();
+    let mut counts = HashMap::new();
+    text.lines().for_each(|line| *counts.entry(line.to_owned()).or_default() += 1);
+    counts
+}
+
+/// One life of a node: batches that complete, are cancelled and expire, jobs of its own and of others.
+async fn live(home: &Path) {
+    let node = Node::start(home).await;
+    let done = home.join("done");
+    if !done.exists() {
+        batches(&node).await;
+        fs::write(done, "").unwrap();
+    }
+    lent(&node).await;
+    while node.work.sweep(NOW).await.unwrap() == work::Swept::Some {}
+}
+
+async fn batches(node: &Node) {
+    let file = input(node).await;
+    let job = NewJob {
+        endpoint: Endpoint::ChatCompletions,
+        body: br#"{"model":"m","messages":[]}"#.to_vec(),
+        metadata: Metadata::default(),
+        idempotency: Some(Idempotency::new("job", b"").unwrap()),
+    };
+    let cancelled = NewJob { idempotency: Some(Idempotency::new("job-2", b"").unwrap()), ..job.clone() };
+    node.work.jobs().submit(job, NOW).await.unwrap();
+    let cancelled = node.work.jobs().submit(cancelled, NOW).await.unwrap().into_inner();
+    let _ = node.work.jobs().cancel(&cancelled, NOW).await;
+
+    let stopped = node.batch(&file, "cancelled", "24h").await;
+    if !is_over(&stopped) {
+        node.work.batches().cancel(&stopped.id, NOW).await.unwrap();
+        node.write(NOW).await;
+    }
+    let expired = node.batch(&file, "expired", "1m").await;
+    node.work.batches().expire(later(60_000)).await.unwrap();
+    node.write(later(60_000)).await;
+    assert_eq!(get(&node.work, &expired.id).await.status, BatchStatus::Expired);
+    node.batch(&file, "completed", "24h").await;
+    node.work.files().delete(&file).await.unwrap();
+    node.drain().await;
+}
+
+/// The id of the input file: as it was noted, or found, or uploaded now.
+async fn input(node: &Node) -> String {
+    let note = node.home.join("input");
+    if let Ok(id) = fs::read_to_string(&note) {
+        return id;
+    }
+    let known = node.work.files().list(FilePage::default()).await.unwrap().data;
+    let id = match known.into_iter().find(|file| file.filename == "in.jsonl") {
+        Some(file) => file.id,
+        None => upload(&node.work, &lines(LINES)).await,
+    };
+    fs::write(note, &id).unwrap();
+    id
+}
+
+fn is_over(batch: &Batch) -> bool {
+    matches!(batch.status, BatchStatus::Cancelled | BatchStatus::Completed | BatchStatus::Expired)
+}
+
+async fn lent(node: &Node) {
+    let lent = node.work.lent();
+    let new = |id: &str| NewLent {
+        whose: Whose::Other(Requester::Anonymous),
+        order: Some(LentOrder { id: id.into(), signed: format!("{{\"order\":\"{id}\"}}"), answer_by: None }),
+        model: "m".parse().unwrap(),
+        metadata: Metadata::default(),
+        body: b"{}".to_vec(),
+    };
+    for id in ["runs", "cancelled"] {
+        lent.submit(new(id), work::lent::LentLimits::default(), NOW).await.unwrap();
+    }
+    let _ = lent.cancel("cancelled", NOW).await;
+    while let Some(job) = lent.next(NOW).await.unwrap() {
+        node.log("ran", &job.id);
+        let result = JsonLine::new(b"{\"n\":1}".to_vec()).unwrap();
+        let end = LentEnd::Done { result, receipt: Some("{\"receipt\":1}".into()) };
+        lent.end(&job.id, end, NOW).await.unwrap();
+        node.log("claimed", &job.id);
+        lent.claimed(&job.id).await.unwrap();
+    }
+    lent.acknowledged("runs").await.unwrap();
+}
+
+#[tokio::test]
+async fn child_lives() {
+    if let Some(home) = std::env::var_os(CHILD_HOME) {
+        live(Path::new(&home)).await;
+    }
+}
+
+fn child(home: &Path, fail_at: &str) -> ExitStatus {
+    Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "child_lives", "--test-threads=1"])
+        .env(CHILD_HOME, home)
+        .env("LOBSTAH_FAIL_AT", fail_at)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .unwrap()
+}
+
+/// Kills a node at `fail_at`, lets another live to its end, and looks at what is there.
+async fn survives(fail_at: &str) {
+    let home = Home::new();
+    let died = child(home.path(), fail_at);
+    assert_eq!(died.signal(), Some(SIGABRT), "{fail_at} was never reached");
+    live(home.path()).await;
+    assert_right(&home, fail_at).await;
+}
+
+async fn assert_right(home: &Home, fail_at: &str) {
+    let work = home.open();
+    let batches = work.batches().list(None, None).await.unwrap().data;
+    assert_eq!(batches.len(), 3, "{fail_at}");
+    for batch in &batches {
+        assert_whole(&work, batch, LINES).await;
+    }
+    let completed = batches.iter().find(|batch| batch.status == BatchStatus::Completed).unwrap();
+    assert_eq!(completed.request_counts.completed, LINES - 1, "{fail_at}");
+
+    let sent = sent(home.path(), "sent");
+    assert!(sent.values().all(|times| *times == 1), "{fail_at}: an order was sent twice: {sent:?}");
+    let (jobs, lines): (Vec<_>, Vec<_>) = sent.keys().partition(|order| order.starts_with("0."));
+    assert_eq!(jobs.len(), 1, "{fail_at}: the job was run again");
+    // The line that fails is asked twice, unless it was lost on its way the first time.
+    let asked = |line: u64| lines.iter().filter(|order| order.contains(&format!(".{line}/"))).count();
+    let once = (1..=LINES).filter(|line| *line != FLAKY).all(|line| asked(line) == 1);
+    assert!(once && (1..=2).contains(&asked(FLAKY)), "{fail_at}: something was run again: {sent:?}");
+    let progress = work.batches().progress(&completed.id).await.unwrap().unwrap();
+    assert_eq!((progress.spent.get(), progress.reserved.get()), (lines.len() as u64, 0), "{fail_at}");
+
+    let leases: i64 = home.raw().query_row("SELECT count(*) FROM lease", [], |row| row.get(0)).unwrap();
+    assert_eq!(leases, 0, "{fail_at}");
+    let job = home.raw().query_row("SELECT id FROM job WHERE line = 1", [], |row| row.get::<_, String>(0));
+    let job = work.jobs().get(&job.unwrap()).await.unwrap().unwrap();
+    assert_eq!((job.status, job.result.unwrap().get()), (JobStatus::Done, "{\"said\":\"1\"}"), "{fail_at}");
+
+    let files = work.files().list(FilePage::default()).await.unwrap().data;
+    let mut kept: Vec<_> = files.iter().map(|file| home.path().join("files").join(&file.id)).collect();
+    let mut found = home.files();
+    (kept.sort(), found.sort());
+    assert_eq!(found, kept, "{fail_at}");
+
+    let counts = work.lent().counts().await.unwrap();
+    assert_eq!((counts.queued, counts.running, counts.done, counts.error), (0, 0, 1, 1), "{fail_at}");
+    assert!(work.lent().unclaimed().await.unwrap().is_empty(), "{fail_at}");
+}
+
+/// Steps that are no transaction of ours: there is nothing to be right before.
+fn is_named(step: Step) -> bool {
+    matches!(step, Step::UploadNamed | Step::OutputNamed | Step::ErrorsNamed)
+}
+
+async fn survive_all(steps: &[Step]) {
+    for step in steps {
+        if !is_named(*step) {
+            survives(step.name()).await;
+        }
+        survives(&format!("{}-done", step.name())).await;
+    }
+}
+
+#[tokio::test]
+async fn a_death_at_any_step_of_files_and_batches_loses_nothing_and_doubles_nothing() {
+    survive_all(&Step::ALL[..12]).await;
+}
+
+#[tokio::test]
+async fn a_death_at_any_step_of_tasks_jobs_and_lent_work_loses_nothing_and_doubles_nothing() {
+    survive_all(&Step::ALL[12..]).await;
+}
+
+#[tokio::test]
+async fn a_death_at_a_later_lease_or_answer_or_line_is_survived_too() {
+    for fail_at in ["task-leased-done:7", "lease-closed:4", "lease-closed-done:9", "lines-queued-done:5",
+        "files-reserved-done:2", "output-named-done:1", "batch-ended:3", "swept-done:2"]
+    {
+        survives(fail_at).await;
+    }
+}
+
+#[tokio::test]
+async fn dying_again_and_again_is_survived_too() {
+    let home = Home::new();
+    for n in 1..40 {
+        child(home.path(), &format!("lease-closed-done:{}", n % 3 + 1));
+        child(home.path(), &format!("task-leased-done:{}", n % 2 + 1));
+    }
+    live(home.path()).await;
+    assert_right(&home, "many").await;
+}
