@@ -37,7 +37,8 @@ async fn main() {
     let wanted = if batches == 1 { lines } else { 50_000 };
     while done < wanted {
         let asking = Instant::now();
-        let tasks = work.tasks().waiting(Wanted { limit: in_flight, ..Wanted::default() }, NOW).await.unwrap();
+        let tasks =
+            work.tasks().waiting(Wanted { limit: in_flight, ..Wanted::default() }, NOW).await.unwrap();
         asked += asking.elapsed();
         if tasks.is_empty() {
             break;

@@ -88,7 +88,8 @@ impl Node {
     }
 
     async fn batch(&self, file: &str, key: &str, window: &str) -> Batch {
-        let body = json!({"input_file_id": file, "endpoint": "/v1/chat/completions", "completion_window": window});
+        let body =
+            json!({"input_file_id": file, "endpoint": "/v1/chat/completions", "completion_window": window});
         let body = body.to_string().into_bytes();
         let new = NewBatch::parse(&body, Some(Idempotency::new(key, &body).unwrap())).unwrap();
         let batch = self.work.batches().create(new, NOW).await.unwrap().into_inner();
@@ -304,9 +305,16 @@ async fn a_death_at_any_step_of_tasks_jobs_and_lent_work_loses_nothing_and_doubl
 
 #[tokio::test]
 async fn a_death_at_a_later_lease_or_answer_or_line_is_survived_too() {
-    for fail_at in ["task-leased-done:7", "lease-closed:4", "lease-closed-done:9", "lines-queued-done:5",
-        "files-reserved-done:2", "output-named-done:1", "batch-ended:3", "swept-done:2"]
-    {
+    for fail_at in [
+        "task-leased-done:7",
+        "lease-closed:4",
+        "lease-closed-done:9",
+        "lines-queued-done:5",
+        "files-reserved-done:2",
+        "output-named-done:1",
+        "batch-ended:3",
+        "swept-done:2",
+    ] {
         survives(fail_at).await;
     }
 }

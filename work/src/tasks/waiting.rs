@@ -113,7 +113,8 @@ fn groups(view: View<'_>) -> rusqlite::Result<Vec<Group>> {
     Ok(groups)
 }
 
-/// A group's tasks, in turns between its models.
+/// A group's tasks, whatever their models: in the order of lines (of jobs: as they came), then by when they
+/// may be tried again.
 fn of_group(
     view: View<'_>,
     group: &Group,
@@ -131,10 +132,13 @@ fn of_group(
         .iter()
         .filter(|(_, _, model)| !wanted.busy.contains(model))
         .map(|(lane, endpoint, model)| of_lane(view, group, *lane, (*endpoint, model), limit, now));
-    Ok(in_turns(lists.collect::<rusqlite::Result<_>>()?, limit))
+    let mut tasks = lists.collect::<rusqlite::Result<Vec<_>>>()?.concat();
+    tasks.sort_by_key(|(not_before, task)| (*not_before, task.id));
+    tasks.truncate(limit);
+    Ok(tasks.into_iter().map(|(_, task)| task).collect())
 }
 
-/// Those that were never tried first, in the order of their lines; then by when they may be tried again.
+/// With when each may be tried: 0 for what was never tried.
 fn of_lane(
     view: View<'_>,
     group: &Group,
@@ -142,12 +146,12 @@ fn of_lane(
     (endpoint, model): (Endpoint, &ModelName),
     limit: usize,
     now: Timestamp,
-) -> rusqlite::Result<Vec<WaitingTask>> {
-    const WAITING: &str = "SELECT batch, line, opening, attempts, bytes FROM task \
+) -> rusqlite::Result<Vec<(i64, WaitingTask)>> {
+    const WAITING: &str = "SELECT batch, line, opening, attempts, bytes, not_before FROM task \
         WHERE lane = ?1 AND state = 0 AND not_before <= ?2 ORDER BY not_before, line LIMIT ?3";
     let wanted = params![lane, integer(now.as_millis()), integer(limit as u64)];
     view.all(WAITING, wanted, |row| {
-        Ok(WaitingTask {
+        let task = WaitingTask {
             id: TaskId { batch: row.get(0)?, line: row.get(1)? },
             terms: group.terms.clone(),
             endpoint,
@@ -155,6 +159,7 @@ fn of_lane(
             opening: Opening(row.get::<_, i64>(2)?.cast_unsigned()),
             attempts: row.get(3)?,
             bytes: natural(row, 4)?,
-        })
+        };
+        Ok((row.get(5)?, task))
     })
 }
