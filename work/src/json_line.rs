@@ -1,4 +1,6 @@
-//! JSON that fits in one line.
+//! JSON that fits in one line, and JSON that is an object.
+
+use serde::Deserialize;
 
 /// Why an answer cannot be kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -34,6 +36,14 @@ impl JsonLine {
     /// The JSON.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+/// Reads an object. A derived reader alone would take a list of its fields' values for one too.
+pub(crate) fn object<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, serde_json::Error> {
+    match json.iter().find(|byte| !byte.is_ascii_whitespace()) {
+        Some(b'{') => serde_json::from_slice(json),
+        _ => Err(serde::de::Error::custom("expected an object in braces")),
     }
 }
 

@@ -4,6 +4,7 @@ use super::window::{BadWindow, CompletionWindow};
 use crate::{
     endpoint::Endpoint,
     idempotency::Idempotency,
+    json_line::object,
     limits::{FILE_LIFE_SECONDS, NAME_BYTES_MAX},
     metadata::Metadata,
 };
@@ -68,7 +69,7 @@ struct RawExpiry {
 impl NewBatch {
     /// Reads the body of `POST /v1/batches`. Fields that we do not know are let be.
     pub fn parse(body: &[u8], idempotency: Option<Idempotency>) -> Result<Self, BadRequest> {
-        let raw: Raw = serde_json::from_slice(body)
+        let raw: Raw = object(body)
             .map_err(|error| BadRequest::new("", format!("the body is no request for a batch: {error}")))?;
         let missing = |param: &str| BadRequest::new(param, format!("`{param}` is missing"));
         let metadata = raw.metadata.unwrap_or_default();

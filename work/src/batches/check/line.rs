@@ -1,7 +1,7 @@
 //! One line of an input file: what it asks for, or what is wrong with it.
 
 use super::problem::{Problem, quoted};
-use crate::{endpoint::Endpoint, limits::CUSTOM_ID_BYTES_MAX, opening::Opening};
+use crate::{endpoint::Endpoint, json_line::object, limits::CUSTOM_ID_BYTES_MAX, opening::Opening};
 use protocol::ModelName;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -42,7 +42,7 @@ pub(super) struct GoodLine {
 
 /// Reads a line. `endpoint` is the batch's, where it is known.
 pub(super) fn read(line: &[u8], endpoint: Option<Endpoint>) -> Result<GoodLine, Problem> {
-    let raw: RawLine<'_> = serde_json::from_slice(line).map_err(|error| {
+    let raw: RawLine<'_> = object(line).map_err(|error| {
         Problem::of_file(
             "invalid_json_line",
             format!("the line is not a JSON object as it should be: {error}"),
@@ -58,7 +58,7 @@ pub(super) fn read(line: &[u8], endpoint: Option<Endpoint>) -> Result<GoodLine, 
 
 /// What a request asks for, and with which words it opens.
 pub(crate) fn read_body(endpoint: Endpoint, body: &[u8]) -> Result<(ModelName, Opening), Problem> {
-    let raw: RawBody<'_> = serde_json::from_slice(body)
+    let raw: RawBody<'_> = object(body)
         .map_err(|error| Problem::of_field("invalid_value", "body", format!("not a request: {error}")))?;
     let stream = raw.stream.map(|stream| serde_json::from_str::<Option<bool>>(stream.get()));
     if !matches!(stream, None | Some(Ok(None | Some(false)))) {
@@ -74,7 +74,7 @@ pub(crate) fn read_body(endpoint: Endpoint, body: &[u8]) -> Result<(ModelName, O
 
 /// The request in a line that was checked, byte for byte.
 pub fn body_of(line: &[u8]) -> Option<&[u8]> {
-    let raw: RawLine<'_> = serde_json::from_slice(line).ok()?;
+    let raw: RawLine<'_> = object(line).ok()?;
     Some(raw.body?.get().as_bytes())
 }
 
