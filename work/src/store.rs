@@ -8,3 +8,6 @@ pub(crate) mod instance;
 pub(crate) mod schema;
 pub(crate) mod tx;
 pub(crate) mod writer;
+
+#[cfg(test)]
+mod tests;
