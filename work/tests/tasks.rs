@@ -61,7 +61,7 @@ async fn of_two_twins_the_first_good_answer_wins_and_both_are_paid() {
     assert!(work.tasks().hedgeable(later(0), 10).await.unwrap().len() == 1);
     let hedge = |worker: &str| NewLease { hedge: true, ..a_lease(task, worker) };
     assert!(matches!(work.tasks().lease(hedge("slow"), NOW).await, Err(LeaseError::NotWaiting)));
-    let quick = work.tasks().lease(hedge("quick"), NOW).await.unwrap();
+    let quick = work.tasks().lease(hedge("quick"), later(5)).await.unwrap();
     assert!(matches!(work.tasks().lease(hedge("third"), NOW).await, Err(LeaseError::NotWaiting)));
     assert!(work.tasks().hedgeable(later(0), 10).await.unwrap().is_empty(), "it is hedged");
 

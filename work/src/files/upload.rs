@@ -151,7 +151,9 @@ impl Upload {
         let folder = self.work.files_folder();
         let path = path_of(folder, &self.id);
         fs::rename(part_of(folder, &self.id), &path).await?;
-        sync_folder_of(&path)?;
+        let named = path.clone();
+        let synced = tokio::task::spawn_blocking(move || sync_folder_of(&named)).await;
+        synced.map_err(|_| StoreError::Closed)??;
         step::done(Step::UploadNamed);
         let kept = self.keep(now).await;
         if matches!(kept, Err(UploadError::NoRoom { .. })) {

@@ -84,7 +84,9 @@ impl Tasks<'_> {
              WHERE leased_at <= ?1 AND task.state = 1 AND lease.batch IN \
              (SELECT seq FROM batch WHERE open = 1 AND hedge = 1 AND NOT EXISTS \
              (SELECT 1 FROM lane JOIN task ON task.lane = lane.id AND task.state = 0 WHERE lane.batch = batch.seq)) \
-             GROUP BY lease.batch, lease.line HAVING count(*) = 1 ORDER BY leased_at LIMIT ?2"
+             AND NOT EXISTS (SELECT 1 FROM lease AS twin \
+             WHERE twin.batch = lease.batch AND twin.line = lease.line AND twin.id <> lease.id) \
+             ORDER BY leased_at LIMIT ?2"
         );
         let wanted = [integer(leased_before.as_millis()), integer(limit.min(LISTED_MAX) as u64)];
         self.work.read(move |view| view.all(&sql, wanted, with_task)).await

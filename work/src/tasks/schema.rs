@@ -34,6 +34,7 @@ CREATE TABLE task (
     PRIMARY KEY (batch, line)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX task_waiting ON task (lane, not_before, line) WHERE state = 0;
+CREATE INDEX task_of_jobs ON task (lane) WHERE batch = 0;
 
 CREATE TABLE lease (
     id        INTEGER PRIMARY KEY AUTOINCREMENT,
