@@ -16,9 +16,9 @@ use work::{
     tasks::{CloseError, Closed, LeaseId, NewLease, TaskId, Verdict, Wanted},
 };
 
-const LINES: u64 = 5;
+const LINES: u64 = 3;
 const BATCHES: usize = 2;
-const BUDGET: u64 = 12;
+const BUDGET: u64 = 16;
 const RESERVED: u64 = 3;
 
 #[derive(Clone, Debug)]
@@ -64,7 +64,7 @@ fn step() -> impl Strategy<Value = Step> {
     ];
     prop_oneof![
         12 => (0..9usize, any::<bool>()).prop_map(|(nth, order)| Step::Lease { nth, order }),
-        4 => (0..3usize).prop_map(Step::Hedge),
+        8 => (0..3usize).prop_map(Step::Hedge),
         12 => (0..9usize, end).prop_map(|(nth, end)| Step::Close(nth, end)),
         1 => Just(Step::Lapse),
         2 => Just(Step::Crash),
