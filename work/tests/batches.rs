@@ -9,7 +9,7 @@ use common::{
 };
 use serde_json::{Value, json};
 use work::{
-    Created, Idempotency, Swept, Work,
+    Created, Idempotency, Swept,
     batches::{BatchStatus, CreateError, NewBatch, StopError, ValidateError, Validated, WriteError},
     files::{ContentError, ListError},
     tasks::{Closed, Verdict},
@@ -266,20 +266,4 @@ async fn a_line_that_was_refused_stands_in_the_error_file_with_its_response() {
     assert_eq!(errors[0]["response"]["body"]["error"]["code"], "bad");
     assert_eq!((&errors[0]["response"]["status_code"], &errors[0]["error"]), (&json!(400), &Value::Null));
     assert_eq!(errors[1]["error"], json!({"code": "model_not_found", "message": "nobody has it"}));
-}
-
-#[tokio::test]
-async fn what_two_processes_do_is_done_once() {
-    let home = Home::new();
-    let (one, two): (Work, Work) = (home.open(), home.open());
-    let file = upload(&one, &lines(400)).await;
-    let batch = one.batches().create(new_batch(&file, json!({})), NOW).await.unwrap().into_inner();
-    let both = tokio::join!(one.batches().validate(&batch.id, NOW), two.batches().validate(&batch.id, NOW));
-    assert_eq!([both.0.is_ok(), both.1.is_ok()].iter().filter(|ok| **ok).count(), 1, "{both:?}");
-    let task = waiting(&two, 1, NOW).await.remove(0);
-    lease(&one, task.id, "a").await;
-    let twice = two.tasks().lease(common::a_lease(task.id, "b"), NOW).await;
-    assert!(twice.is_err());
-    two.sweep(NOW).await.unwrap();
-    assert_eq!(one.tasks().open_leases().await.unwrap().len(), 1, "its process lives");
 }

@@ -71,7 +71,11 @@ impl<'c> Tx<'c> {
 
     /// Gives free pages of the file back to the disk.
     pub(crate) fn free_pages(&self, pages_max: u32) -> rusqlite::Result<()> {
-        self.view.0.execute_batch(&format!("PRAGMA incremental_vacuum({pages_max})"))
+        // Each step of the statement gives one page back, and a row.
+        let mut pages = self.view.0.prepare(&format!("PRAGMA incremental_vacuum({pages_max})"))?;
+        let mut freed = pages.query([])?;
+        while freed.next()?.is_some() {}
+        Ok(())
     }
 
     /// The number of the row that was inserted last.
