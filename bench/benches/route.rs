@@ -21,6 +21,7 @@ fn candidates(count: usize) -> Vec<Candidate> {
         others: n % 7,
         concurrency: 4,
         lends: true,
+        owes_us: n % 19 == 18,
         service: Duration::from_millis(500 + (n as u64 * 37) % 20_000),
     };
     (0..count).map(candidate).collect()

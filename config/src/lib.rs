@@ -43,7 +43,7 @@ pub use raw::{
     RawSize, RawUpstream, RawWorker,
 };
 pub use resolved::{
-    Config, Credit, Discovery, Files, Gateway, Ollama, Peer, Price, Route, Share, Target, Upstream, Worker,
+    Config, Credit, Discovery, Files, Gateway, Ollama, Peer, Route, Share, Target, Upstream, Worker,
 };
 pub use schema::schema;
 pub use secret::Secret;

@@ -33,6 +33,11 @@ impl Paths {
         self.home.join("strangers.jsonl")
     }
 
+    /// Up to which entry of the ledger receipts were made public: `published-receipts` in the home.
+    pub fn published(&self) -> PathBuf {
+        self.home.join("published-receipts")
+    }
+
     /// The paths that this environment names.
     pub fn from_env(env: &Environment) -> Result<Self, HomeUnknown> {
         let named = |variable| env.get(variable).map(|path| expand(path, env)).transpose();

@@ -45,6 +45,8 @@ pub struct RawGateway {
     pub max_body: Option<RawSize>,
     /// Output tokens that are ordered of a peer when the tool names no maximum.
     pub max_output_tokens: Option<u64>,
+    /// Credits per 1000 tokens, of the prompt or of the answer: a worker that asks for more is not used.
+    pub max_price: Option<u64>,
     /// Requests that may wait for a free upstream; beyond it 429.
     pub queue: Option<usize>,
     /// How long a request waits for a free upstream; then 429.

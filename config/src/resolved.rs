@@ -2,7 +2,7 @@
 //! A field without a comment is the key of its name, as raw.rs describes it.
 
 use crate::{Glob, Secret};
-use protocol::{ModelName, NodeId, Tier};
+use protocol::{ModelName, NodeId, Price, Tier};
 use std::{borrow::Cow, collections::BTreeMap, fmt, net::SocketAddr, time::Duration};
 use url::Url;
 
@@ -37,6 +37,7 @@ pub struct Gateway {
     /// In bytes.
     pub max_body: u64,
     pub max_output_tokens: u64,
+    pub max_price: u64,
     pub queue: usize,
     pub max_wait: Duration,
     pub drain: Duration,
@@ -83,17 +84,8 @@ pub struct Credit {
     pub newcomer_pool_per_day: u64,
     pub anonymous: u64,
     pub trust_requester_header: bool,
-    /// Ask [`Credit::price`], which knows of default tags and the common price.
+    /// By the name of the model; ask [`Credit::price`], which knows of default tags.
     pub prices: BTreeMap<String, Price>,
-}
-
-/// Credits per 1000 tokens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Price {
-    /// Of the prompt.
-    pub input: u64,
-    /// Of the answer.
-    pub output: u64,
 }
 
 /// How nodes find each other.
@@ -193,15 +185,11 @@ impl Worker {
 }
 
 impl Credit {
-    /// The price of a model that its owner gave none: one token is one credit.
-    pub const COMMON_PRICE: Price = Price { input: 1000, output: 1000 };
-
-    /// What a model costs.
-    pub fn price(&self, model: &ModelName) -> Price {
+    /// What its owner says that a model of this name costs.
+    pub fn price(&self, model: &ModelName) -> Option<Price> {
         let same = |name: &str| name.parse().is_ok_and(|name| model.same_model(&name));
         let exact = self.prices.get(model.as_str());
-        let price = exact.or_else(|| self.prices.iter().find(|(name, _)| same(name)).map(|(_, price)| price));
-        price.copied().unwrap_or(Self::COMMON_PRICE)
+        exact.or_else(|| self.prices.iter().find(|(name, _)| same(name)).map(|(_, price)| price)).copied()
     }
 }
 

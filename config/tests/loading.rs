@@ -83,7 +83,7 @@ fn the_environment_sets_every_kind_of_key() {
     assert_eq!(config.gateway.max_body, 1 << 20);
     assert!(config.worker.enabled && config.discovery.relays.is_empty());
     assert_eq!(config.worker.models[1].as_str(), "qwen,3");
-    let price = config.credit.price(&"llama3.1:70b".parse().unwrap());
+    let price = config.credit.price(&"llama3.1:70b".parse().unwrap()).unwrap();
     assert_eq!((price.input, price.output), (2000, 1000));
 }
 

@@ -49,11 +49,11 @@ pub fn deletion_event(events: &[EventId], keys: &Keys, created_at: u64) -> Event
     signed(keys, created_at, DELETION_KIND, tags, "lobstah unannounce".to_owned())
 }
 
-fn tag(name: &str, value: impl Into<String>) -> Tag {
+pub(crate) fn tag(name: &str, value: impl Into<String>) -> Tag {
     Tag::custom(TagKind::from(name), [value])
 }
 
-fn signed(keys: &Keys, created_at: u64, kind: Kind, tags: Vec<Tag>, content: String) -> Event {
+pub(crate) fn signed(keys: &Keys, created_at: u64, kind: Kind, tags: Vec<Tag>, content: String) -> Event {
     let (author, created_at, tags) =
         (keys.public_key(), Seconds::from_secs(created_at), nostr_sdk::Tags::from_list(tags));
     let id = EventId::new(&author, &created_at, &kind, &tags, &content);

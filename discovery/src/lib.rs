@@ -7,6 +7,7 @@
 pub mod address;
 pub mod event;
 pub mod peer_list;
+pub mod public_receipts;
 pub mod publish;
 pub mod relay;
 pub mod relays;

@@ -29,7 +29,7 @@ pub(crate) use backoff::Backoff;
 pub use check::{CheckStep, ClockDifference, RelayCheck, Step, StepFailed, check};
 pub use ear::{DeafEar, Ear, Garbage};
 pub(crate) use frame::words;
-pub use gather::{Gathered, NotGathered, gather};
+pub use gather::{Gathered, NotGathered, Question, gather};
 pub use nostr_sdk::{Event, EventId, Keys, PublicKey};
 pub use socket::NoConnection;
 pub use wire::Broken;

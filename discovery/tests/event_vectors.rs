@@ -6,9 +6,11 @@ mod strangers;
 use discovery::{
     Checked, Refused, Roster, TakenIn,
     event::{from_tracker, read},
+    public_receipts::{Claimed, Hearsay, NotAReceipt, Tally, read_receipt, receipt_event},
+    relays::Ear,
     roster::Limits,
 };
-use nostr_sdk::{Event, EventId, JsonUtil};
+use nostr_sdk::{Event, EventId, JsonUtil, Keys};
 use protocol::{Signed, Timestamp, Unannounce};
 use serde_json::Value;
 use std::{fs, path::Path};
@@ -56,6 +58,43 @@ fn what_is_forged_or_no_announcement_is_refused() {
     assert_eq!(refused("forged_event"), Refused::ForgedOuter);
     assert_eq!(refused("content_is_not_json"), Refused::NotJson);
     assert_eq!(refused("receipt_event"), Refused::WrongKind);
+}
+
+#[test]
+fn their_public_receipt_is_read_and_ours_says_the_same() {
+    let theirs = event(&vector("nostr.json")["receipt_event"]);
+    let receipt = read_receipt(&theirs).unwrap();
+    let ours = receipt_event(&receipt, &Keys::generate(), theirs.created_at.as_secs()).unwrap();
+    assert_eq!(ours.tags, theirs.tags);
+    assert_eq!(read_receipt(&ours).unwrap().signed(), receipt.signed());
+
+    let changed = |change: &dyn Fn(&mut Value)| {
+        let mut value = serde_json::from_str(&theirs.as_json()).unwrap();
+        change(&mut value);
+        read_receipt(&event(&value)).unwrap_err()
+    };
+    let other = format!("lob1{}", "7".repeat(64));
+    assert_eq!(changed(&|event| event["kind"] = 1.into()), NotAReceipt::NotThatEvent);
+    assert_eq!(changed(&|event| event["content"] = "{}".into()), NotAReceipt::BadReceipt);
+    assert_eq!(changed(&|event| event["tags"][1][1] = other.as_str().into()), NotAReceipt::TagsDiffer);
+    assert_eq!(changed(&|event| event["created_at"] = 1.into()), NotAReceipt::BadEnvelope);
+}
+
+#[test]
+fn a_receipt_that_is_published_twice_is_counted_once() {
+    let theirs = event(&vector("nostr.json")["receipt_event"]);
+    let receipt = read_receipt(&theirs).unwrap();
+    let again = receipt_event(&receipt, &Keys::generate(), 1).unwrap();
+    let relay = "ws://relay.test".parse().unwrap();
+    let hearsay = Hearsay::default();
+    hearsay.hear(&relay, theirs.clone());
+    assert!(hearsay.knows(&theirs.id));
+    hearsay.hear(&relay, again);
+    hearsay.hear(&relay, event(&vector("nostr.json")["forged_event"]));
+    assert_eq!(hearsay.tally(), Tally { receipts: 1, refused: 1, left_out: 0 });
+    let claims = hearsay.claims();
+    assert_eq!(claims[0].1, Claimed { earned: 1156, spent: 0, receipts: 1 });
+    assert_eq!(claims[1].1, Claimed { earned: 0, spent: 1156, receipts: 1 });
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Being found: what this node's worker offers, kept up to date wherever it is announced.
 
-use crate::{clock, node::Node};
+use crate::{clock, node::Node, prices, worker};
 use config::{Config, Discovery};
 use discovery::{
     publish::{self, Offer, Publisher, Reach},
@@ -8,7 +8,7 @@ use discovery::{
     tracker,
 };
 use nostr_sdk::Keys;
-use protocol::{Capacity, ModelName, Price, TokensPerSecond};
+use protocol::{Capacity, ModelName, TokensPerSecond};
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::watch, time::interval};
 use tokio_util::sync::CancellationToken;
@@ -16,10 +16,6 @@ use url::Url;
 
 /// How often the offer is looked at anew: a change is announced within this and the publisher's floor.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
-
-/// What is charged where nothing else is said (SPEC section 4).
-const COMMON_PRICE: Price =
-    Price { input: config::Credit::COMMON_PRICE.input, output: config::Credit::COMMON_PRICE.output };
 
 /// Announces the worker until `leaving`, and takes the announcement back then.
 pub async fn run(
@@ -80,13 +76,12 @@ async fn watch_offer(node: &Node, offers: &watch::Sender<Option<Offer>>, leaving
 fn offer(node: &Node) -> Option<Offer> {
     let config = node.config();
     let inventory = node.upstreams.local().inventory();
-    let lent = inventory.models().iter().filter(|model| crate::worker::offers(&config.worker, model));
-    let models: Vec<ModelName> = lent.map(|model| model.name.clone()).collect();
+    let models: Vec<ModelName> =
+        worker::lent(&config.worker, &inventory).map(|model| model.name.clone()).collect();
     if !inventory.up || models.is_empty() {
         return None;
     }
-    let prices = models.iter().map(|model| (model.clone(), price(&config, model)));
-    let prices = prices.filter(|(_, price)| *price != COMMON_PRICE).collect();
+    let prices = prices::uncommon(&config.credit, &inventory, &models);
     let speeds = node.engine.speeds.all().into_iter();
     Some(Offer {
         url: announced_url(&config)?,
@@ -104,11 +99,6 @@ fn offer(node: &Node) -> Option<Offer> {
         models,
         ttl: config.discovery.ttl,
     })
-}
-
-fn price(config: &Config, model: &ModelName) -> Price {
-    let price = config.credit.price(model);
-    Price { input: price.input, output: price.output }
 }
 
 /// `announce_url`, else the address that the worker listens on.

@@ -1,6 +1,7 @@
 //! One try at one upstream: it is ready to answer, or there is a reason to ask the next.
 
 use crate::{
+    fail_point::{self, FailPoint},
     outcome::{OpenStream, Outcome, Reason, WholeAnswer, brief, error_message, refused, text},
     sse::{self, Splitter},
     tally::Tally,
@@ -68,6 +69,8 @@ pub async fn attempt(connections: &Connections, to: &Destination, ask: &Ask<'_>)
     loop {
         let connection = match connections.open(to, fresh).await {
             Ok(connection) => connection,
+            // What was sent on the first one may have been taken.
+            Err(error) if fresh => return Outcome::Next(Reason::Broken(error.to_string())),
             Err(error) => return Outcome::Next(no_connection(&error)),
         };
         let used_before = connection.reused;
@@ -122,6 +125,8 @@ async fn exchange(
     let deadline = started + if ask.streamed { ask.timeouts.first_byte } else { ask.timeouts.answer };
     let answered = async {
         send(&mut connection, header, &ask.body).await?;
+        let ordered = ask.order.is_some();
+        fail_point::reached(if ordered { FailPoint::OrderSent } else { FailPoint::EngineAsked });
         response_header(&mut connection).await
     };
     let quiet = ask
@@ -230,6 +235,9 @@ async fn first_event(
             }
             if let Some(message) = event.data().and_then(error_message) {
                 return Err(broken(brief(&message)));
+            }
+            if tally.is_some() {
+                fail_point::reached(FailPoint::TokenReceived);
             }
             let first = run.slice(start..);
             return Ok(Outcome::Stream(Box::new(OpenStream { connection, splitter, first, tally })));

@@ -8,6 +8,7 @@ pub use served::{Refused, Served, keep_ordered};
 pub use serving::{Made, Serving};
 
 use crate::{
+    fail_point::{self, FailPoint},
     meter::{Meter, Watch},
     tally::Tally,
 };
@@ -35,6 +36,13 @@ impl Books<'_> {
                 ..Watch::default()
             },
             Books::Served(_) => Watch { take_receipt: true, ..Watch::default() },
+        }
+    }
+
+    /// A worker's words went to the requester.
+    pub fn sent(&self, what: FailPoint) {
+        if let Books::Serving(_) = self {
+            fail_point::reached(what);
         }
     }
 

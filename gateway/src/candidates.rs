@@ -2,6 +2,7 @@
 
 use crate::{
     node::Node,
+    strangers::Wish,
     upstream::{Identity, Upstream},
 };
 use config::{Route, Target};
@@ -61,7 +62,9 @@ impl<'a> Sought<'a> {
         let Some(place) = self.route.to.iter().position(|group| *group == Target::Network) else {
             return Vec::new();
         };
-        let best = node.strangers.best(self.model_for_peers(), self.tier(), node.next_spread(), most);
+        let max_price = node.config().gateway.max_price;
+        let wish = Wish { tier: self.tier(), spread: node.next_spread(), max_price };
+        let best = node.strangers.best(self.model_for_peers(), &wish, most);
         best.into_iter().map(|upstream| (place, upstream)).collect()
     }
 }

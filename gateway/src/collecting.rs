@@ -4,6 +4,7 @@
 use crate::{
     admit, clock,
     downstream::{Downstream, Gone},
+    fail_point::{self, FailPoint},
     failure::Failure,
     node::Node,
 };
@@ -66,7 +67,9 @@ pub async fn acks(node: &Node, down: &mut Downstream) -> Result<(), Gone> {
             Err(error) => refused.push(RefusedAck { index, reason: error.to_string() }),
         }
     }
+    fail_point::reached(FailPoint::AckReceived);
     let outcomes = node.ledger.take_acks(good, clock::now()).await;
+    fail_point::reached(FailPoint::AckTaken);
     // Nothing is lost by telling the requester to come again where the ledger cannot be written now.
     if outcomes.iter().any(|outcome| outcome.as_ref().is_err_and(ledger::AckError::is_passing)) {
         return down.fail(&node.cannot_write("acknowledgements cannot be kept")).await;

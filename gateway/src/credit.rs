@@ -1,11 +1,18 @@
 //! Who may spend what at this worker (SPEC section 4): an order is checked and its credits are reserved
 //! before the engine is asked.
 
-use crate::{clock, downstream::Downstream, failure::Failure, node::Node};
-use config::{Config, Credit, Peer};
+use crate::{
+    clock,
+    downstream::Downstream,
+    fail_point::{self, FailPoint},
+    failure::Failure,
+    node::Node,
+    prices,
+};
+use config::{Config, Peer};
 use ledger::{AdmitError, Line, Refusal, Reservation, Unordered};
 use protocol::{
-    Credits, ModelName, NodeId, Order, Price, Requester, Usage, Verified, canonical::sha256, carriers, order,
+    Credits, NodeId, Order, Price, Requester, Usage, Verified, canonical::sha256, carriers, order,
 };
 use upstream_ollama::RequestView;
 
@@ -31,13 +38,13 @@ pub struct Asked<'a> {
     /// Embeddings make no tokens.
     pub makes_text: bool,
     /// Of the model, where the engine says it.
-    pub digest: Option<String>,
+    pub digest: Option<[u8; 32]>,
 }
 
 /// Admits a request by its order, or by what its owner allows without one.
 pub async fn admit(node: &Node, down: &Downstream, asked: &Asked<'_>) -> Result<Admitted, Failure> {
     let config = node.config();
-    let price = price(&config.credit, &asked.view.model);
+    let price = prices::of(&config.credit, &node.upstreams.local().inventory(), &asked.view.model);
     match down.header(carriers::ORDER_HEADER) {
         Some(header) => {
             let order = read_order(node, header, asked)?;
@@ -76,27 +83,45 @@ async fn by_order(
     order: Verified<Order>,
     price: Price,
 ) -> Result<Admitted, Failure> {
-    quoted(&order, price, asked.digest.as_deref())?;
+    quoted(&order, price, asked.digest)?;
     let requester = Requester::Node(order.requester);
-    let input_max = order::max_input_tokens(asked.body.len() as u64);
-    let output_max = if asked.makes_text {
-        order.output_bound(asked.view.max_output, price, input_max).ok_or_else(|| {
-            let usage = Usage { input_tokens: input_max.min(order.max_input_tokens), output_tokens: 1 };
-            let needed = price.charge(usage).get();
-            Failure::InsufficientCredit { available: order.max_credits.get(), requester, needed }
-        })?
-    } else {
-        0
-    };
+    let output_max = paid_for(asked, &order, price)?;
     let line = line(node, config, order.requester);
     let reservation = node.ledger.admit(&order, line, clock::now()).await;
     let reservation = reservation.map_err(|error| refused(node, error, requester, order.max_credits))?;
+    fail_point::reached(FailPoint::OrderAdmitted);
     let sha256 = order.signed().sha256();
     Ok(Admitted { requester, order: Some((order, sha256)), price, output_max, reservation })
 }
 
+/// The longest answer that the order pays for. Who orders less input than its body can hold would have its
+/// prompt read for nothing.
+fn paid_for(asked: &Asked<'_>, order: &Order, price: Price) -> Result<u64, Failure> {
+    let body_bytes = asked.body.len() as u64;
+    let input_tokens = order::max_input_tokens(body_bytes);
+    // The requester's own bound has room for the engine's template, which is not insisted on.
+    if order.max_input_tokens < body_bytes.div_ceil(3) {
+        let message = format!("order {input_tokens} input tokens for a body of this length");
+        return Err(Failure::OrderRefused { param: "maxInputTokens", message });
+    }
+    let input_tokens = input_tokens.min(order.max_input_tokens);
+    let bound = if asked.makes_text {
+        order.output_bound(asked.view.max_output, price, input_tokens)
+    } else {
+        price.output_within(order.max_credits, input_tokens).map(|_| 0)
+    };
+    bound.ok_or_else(|| {
+        let usage = Usage { input_tokens, output_tokens: asked.makes_text.into() };
+        Failure::InsufficientCredit {
+            available: order.max_credits.get(),
+            requester: Requester::Node(order.requester),
+            needed: price.charge(usage).get(),
+        }
+    })
+}
+
 /// A worker that would charge more, or run something else, than the requester was told refuses.
-fn quoted(order: &Order, price: Price, digest: Option<&str>) -> Result<(), Failure> {
+fn quoted(order: &Order, price: Price, digest: Option<[u8; 32]>) -> Result<(), Failure> {
     if order.price.is_some_and(|quoted| quoted.input < price.input || quoted.output < price.output) {
         let message = format!(
             "{} now costs {} and {} credits per 1000 tokens; order at that price",
@@ -104,8 +129,7 @@ fn quoted(order: &Order, price: Price, digest: Option<&str>) -> Result<(), Failu
         );
         return Err(Failure::QuoteChanged { message });
     }
-    let runs = digest.and_then(digest_bytes);
-    if let (Some(quoted), Some(runs)) = (order.model_digest, runs)
+    if let (Some(quoted), Some(runs)) = (order.model_digest, digest)
         && quoted != runs
     {
         let message =
@@ -113,13 +137,6 @@ fn quoted(order: &Order, price: Price, digest: Option<&str>) -> Result<(), Failu
         return Err(Failure::QuoteChanged { message });
     }
     Ok(())
-}
-
-/// Ollama writes digests as 64 hex digits, with or without `sha256:`.
-pub fn digest_bytes(text: &str) -> Option<[u8; 32]> {
-    let mut bytes = [0; 32];
-    hex::decode_to_slice(text.strip_prefix("sha256:").unwrap_or(text), &mut bytes).ok()?;
-    Some(bytes)
 }
 
 /// A version 1 gateway, or a plain tool.
@@ -193,12 +210,6 @@ pub fn line(node: &Node, config: &Config, who: NodeId) -> Line {
         allowance: Credits::saturating(config.credit.newcomer_allowance),
         pool_per_day: Credits::saturating(config.credit.newcomer_pool_per_day),
     }
-}
-
-/// What a model costs here.
-pub fn price(credit: &Credit, model: &ModelName) -> Price {
-    let price = credit.price(model);
-    Price { input: price.input, output: price.output }
 }
 
 fn refused(node: &Node, error: AdmitError, requester: Requester, needed: Credits) -> Failure {

@@ -2,7 +2,7 @@
 //!
 //! Meeting places are left and entered anew when `[discovery]` changes; the roster stays.
 
-use crate::{announce, clock, node::Node, settings};
+use crate::{announce, clock, node::Node, publicity, settings};
 use config::Discovery;
 use discovery::{
     relays::{self, Ear, Relays},
@@ -98,10 +98,11 @@ async fn meet(node: &Arc<Node>, worker_listens: bool) {
 
 async fn visit(node: &Arc<Node>, config: &Discovery, worker_listens: bool, leaving: CancellationToken) {
     let announces = config.publish && worker_listens;
-    if !config.subscribe && !announces {
+    let shows_receipts = config.publish_receipts && worker_listens;
+    if !config.subscribe && !announces && !shows_receipts {
         return leaving.cancelled().await;
     }
-    let keys = if announces { nostr_keys(node) } else { None };
+    let keys = if announces || shows_receipts { nostr_keys(node) } else { None };
     let tasks = TaskTracker::new();
     let Some(relays) = connect(node, config, keys.clone(), &tasks).await else {
         return leaving.cancelled().await;
@@ -115,11 +116,16 @@ async fn visit(node: &Arc<Node>, config: &Discovery, worker_listens: bool, leavi
         }
     };
     let announcing = async {
-        if let Some(keys) = keys {
+        if let Some(keys) = keys.clone().filter(|_| announces) {
             announce::run(node, config, &relays, keys, &leaving).await;
         }
     };
-    tokio::join!(polls, announcing, follow_departures(node, config, &relays, &leaving));
+    let showing = async {
+        if let Some(keys) = keys.as_ref().filter(|_| shows_receipts) {
+            publicity::run(node, config, &relays, keys, &leaving).await;
+        }
+    };
+    tokio::join!(polls, announcing, showing, follow_departures(node, config, &relays, &leaving));
     relays.stop().await;
     tasks.close();
     tasks.wait().await;

@@ -7,6 +7,7 @@ use crate::{
     candidates::{Reachable, Sought},
     downstream::{Downstream, Gone},
     exchange::{Ended, Exchange, Role},
+    fail_point::FailPoint,
     failover::{ATTEMPTS_MAX, NoAnswer, Ready, ReadyOutcome, Search, Wanted},
     failure::Failure,
     node::Node,
@@ -280,7 +281,10 @@ pub async fn whole(
         return told.map_or(Ended::Left, |()| Ended::Lost { reason });
     }
     match down.answer(answer.status, &answer.content_type, &headers, answer.body).await {
-        Ok(()) => Ended::Complete { usage },
+        Ok(()) => {
+            books.sent(FailPoint::ReceiptSent);
+            Ended::Complete { usage }
+        }
         Err(Gone) => Ended::Left,
     }
 }

@@ -38,7 +38,8 @@ pub struct Capacity {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Model {
     pub name: ModelName,
-    pub digest: Option<String>,
+    /// Of what runs under this name, as Ollama says it.
+    pub digest: Option<[u8; 32]>,
     pub context_length: Option<u64>,
     /// Unix seconds.
     pub created: u64,
@@ -46,6 +47,13 @@ pub struct Model {
     pub knows_developer: bool,
     /// It runs on somebody else's machine, whatever its name says.
     pub remote: bool,
+}
+
+/// Ollama writes digests as 64 hex digits, with or without `sha256:`.
+pub fn digest(text: &str) -> Option<[u8; 32]> {
+    let mut bytes = [0; 32];
+    hex::decode_to_slice(text.strip_prefix("sha256:").unwrap_or(text), &mut bytes).ok()?;
+    Some(bytes)
 }
 
 impl Model {

@@ -100,11 +100,13 @@ impl Meter {
     /// Takes a run of whole events.
     pub fn pass(&mut self, run: Bytes) -> Passed {
         self.bytes += run.len() as u64;
+        let before = (self.deltas, self.text_bytes);
         if self.watch.count_deltas || self.tally.is_some() {
             self.count(&run);
         }
-        if self.watch.output_max.is_some_and(|max| self.deltas > max) {
-            return Passed { forward: Bytes::new(), end: Some(End::Enough) };
+        if let Some(max) = self.watch.output_max.filter(|max| self.deltas > *max) {
+            (self.deltas, self.text_bytes) = before;
+            return self.pass_up_to(max, run);
         }
         if !self.concerns_us(&run) {
             if let Some(tally) = &mut self.tally {
@@ -114,6 +116,23 @@ impl Meter {
         }
         let mut forward = BytesMut::with_capacity(run.len());
         for event in sse::events(run) {
+            if let Some(end) = self.event(event, &mut forward) {
+                return Passed { forward: forward.freeze(), end: Some(end) };
+            }
+        }
+        Passed { forward: forward.freeze(), end: None }
+    }
+
+    /// A run in which there is more than is paid for: what is paid for goes on.
+    fn pass_up_to(&mut self, max: u64, run: Bytes) -> Passed {
+        let mut forward = BytesMut::with_capacity(run.len());
+        for event in sse::events(run) {
+            let before = (self.deltas, self.text_bytes);
+            self.count(&event.0);
+            if self.deltas > max {
+                (self.deltas, self.text_bytes) = before;
+                return Passed { forward: forward.freeze(), end: Some(End::Enough) };
+            }
             if let Some(end) = self.event(event, &mut forward) {
                 return Passed { forward: forward.freeze(), end: Some(end) };
             }
@@ -217,6 +236,30 @@ mod tests {
         let (meter, passed) = pass(Watch::default(), &stream);
         assert_eq!(meter.receipt, None);
         assert_eq!(passed.forward, [CHUNK, ":lobstah-receipt:QUJD\n\n"].concat());
+    }
+
+    #[test]
+    fn what_is_paid_for_goes_on_and_no_more_however_it_came() {
+        let word = |at: u64| format!("data: {{\"choices\":[{{\"delta\":{{\"content\":\"w{at}\"}}}}]}}\n\n");
+        let stream: String = (0..9).map(word).collect();
+        let paid_for: String = (0..4).map(word).collect();
+        let watch = Watch { count_deltas: true, output_max: Some(4), ..Watch::default() };
+        for words_a_run in 1..=9 {
+            let mut meter = Meter::new(watch);
+            let mut forwarded = String::new();
+            let words: Vec<String> = (0..9).map(word).collect();
+            for run in words.chunks(words_a_run) {
+                let passed = meter.pass(Bytes::from(run.concat()));
+                forwarded.push_str(std::str::from_utf8(&passed.forward).unwrap());
+                if let Some(end) = passed.end {
+                    assert_eq!(end, End::Enough);
+                    break;
+                }
+            }
+            assert_eq!((forwarded, meter.deltas), (paid_for.clone(), 4), "{words_a_run} words a run");
+        }
+        let (meter, passed) = pass(Watch { output_max: Some(9), ..watch }, &[&stream, DONE].concat());
+        assert_eq!((meter.deltas, passed.end), (9, Some(End::Done(DONE.into()))));
     }
 
     #[test]

@@ -69,7 +69,7 @@ pub async fn offered(node: &Node, role: Role) -> Vec<Listed> {
 fn lent(node: &Node, config: &Config) -> Vec<Listed> {
     let owner = format!("lobstah:{}", node.me.short());
     let inventory = node.upstreams.local().inventory();
-    let lent = inventory.models().iter().filter(|model| worker::offers(&config.worker, model));
+    let lent = worker::lent(&config.worker, &inventory);
     lent.map(|model| Listed { model: model.clone(), owner: owner.clone() }).collect()
 }
 

@@ -1,11 +1,16 @@
 //! Orders of the gateway: the most that it agrees to for one request at one worker, signed and
 //! remembered before the request is sent (SPEC section 4).
 
-use crate::{clock, node::Node, upstream::Upstream};
+use crate::{
+    clock,
+    fail_point::{self, FailPoint},
+    node::Node,
+    upstream::Upstream,
+};
 use bytes::Bytes;
 use http::HeaderValue;
 use protocol::{
-    Credits, ModelName, NodeId, Order, Timestamp, Usage, Verified, canonical::sha256, carriers, order,
+    Credits, ModelName, NodeId, Order, Price, Timestamp, Usage, Verified, canonical::sha256, carriers, order,
 };
 use std::time::Duration;
 
@@ -63,6 +68,12 @@ pub fn wanted(node: &Node, upstream: &Upstream) -> Option<NodeId> {
     (!version1 && !listed).then_some(worker)
 }
 
+/// Whether a price is one that the owner agrees to. What is agreed to can be spent here in turn, so a
+/// worker must not name it alone.
+pub fn affordable(price: Price, max_price: u64) -> bool {
+    price.input.max(price.output) <= max_price
+}
+
 /// Signs an order and keeps it. Fails only where the ledger cannot be written: then nothing is sent,
 /// since what it costs could not be accounted for.
 pub async fn place(
@@ -72,11 +83,12 @@ pub async fn place(
     terms: &Terms<'_>,
 ) -> Result<Placed, String> {
     let now = clock::now();
-    let price = upstream.inventory().price(terms.model);
+    let inventory = upstream.inventory();
+    let price = inventory.price(terms.model);
     let max_input_tokens = order::max_input_tokens(terms.body.len() as u64);
     let usage = Usage { input_tokens: max_input_tokens, output_tokens: terms.output_max };
     let order = Order {
-        order_id: uuid::Uuid::new_v4().to_string(),
+        order_id: order_id(now).map_err(|error| error.to_string())?,
         requester: node.me,
         worker,
         model: terms.model.clone(),
@@ -87,12 +99,22 @@ pub async fn place(
         created_at: now,
         expires_at: Timestamp::from_millis(now.as_millis() + ADMITTED_WITHIN.as_millis() as u64),
         answer_by: None,
-        model_digest: None,
+        model_digest: inventory.model(terms.model).and_then(|model| model.digest),
         price: Some(price),
     };
     let order = Verified::sign(order, &node.identity.node).map_err(|error| error.to_string())?;
     node.ledger.place(&order, now).await.map_err(|error| error.to_string())?;
+    fail_point::reached(FailPoint::OrderPlaced);
     Ok(Placed(order))
+}
+
+/// A UUID of version 7 (RFC 9562): both ledgers index orders by their ids, and an index that grows at its
+/// end costs less than one that is written all over.
+fn order_id(now: Timestamp) -> Result<String, getrandom::Error> {
+    let mut random = [0; 10];
+    getrandom::fill(&mut random)?;
+    let id = uuid::Builder::from_unix_timestamp_millis(now.as_millis(), &random).into_uuid();
+    Ok(id.to_string())
 }
 
 /// The longest answer that `available` credits pay for, if it is worth an order.

@@ -4,6 +4,7 @@ use crate::{sse::Splitter, tally::Tally, target::Connection};
 use bytes::Bytes;
 use http::{HeaderName, header};
 use pingora_http::ResponseHeader;
+use protocol::Price;
 use std::{fmt, time::Duration};
 
 /// What came of a try.
@@ -56,6 +57,10 @@ pub enum Reason {
     Busy(Duration),
     /// It lends us no more: so many credits are available there, as it says.
     NoCredit { available: Option<u64>, message: String },
+    /// It charges more than was ordered, or runs another model under this name, as it says.
+    QuoteChanged(String),
+    /// It asks for more than its owner agrees to (`gateway.max_price`); nothing was sent.
+    TooDear(Price),
     /// It answered with this status: 5xx, or a 4xx that is about itself.
     Status(u16, String),
     /// The connection or the answer broke.
@@ -68,7 +73,7 @@ impl Reason {
         match self {
             Reason::Down(_) | Reason::TimedOut | Reason::Broken(_) => true,
             Reason::Status(status, _) => *status >= 500,
-            Reason::Busy(_) | Reason::NoCredit { .. } => false,
+            Reason::Busy(_) | Reason::NoCredit { .. } | Reason::QuoteChanged(_) | Reason::TooDear(_) => false,
         }
     }
 }
@@ -80,6 +85,12 @@ impl fmt::Display for Reason {
             Reason::TimedOut => f.write_str("no first byte in time"),
             Reason::Busy(_) => f.write_str("busy"),
             Reason::NoCredit { message, .. } => write!(f, "status 402, no credit: {message}"),
+            Reason::QuoteChanged(message) => write!(f, "status 409, its offer changed: {message}"),
+            Reason::TooDear(price) => write!(
+                f,
+                "it asks for {} and {} credits per 1000 tokens, which is above gateway.max_price",
+                price.input, price.output
+            ),
             Reason::Status(status, message) if message.is_empty() => write!(f, "status {status}"),
             Reason::Status(status, message) => write!(f, "status {status}: {message}"),
         }
@@ -108,8 +119,11 @@ pub fn refused(status: u16, content_type: String, response: &ResponseHeader, bod
             available: available(&body),
             message: brief(&error_message(&body).unwrap_or_default()),
         }),
-        // About the order, which is ours, and not about the request.
-        409 if matches!(code(&body).as_deref(), Some("order_already_used" | "quote_changed")) => {
+        // These two are about the order, which is ours, and not about the request.
+        409 if code(&body).as_deref() == Some("quote_changed") => {
+            Outcome::Next(Reason::QuoteChanged(brief(&error_message(&body).unwrap_or_default())))
+        }
+        409 if code(&body).as_deref() == Some("order_already_used") => {
             Outcome::Next(Reason::Status(status, brief(&error_message(&body).unwrap_or_default())))
         }
         400 | 409 | 413 | 415 | 422 => Outcome::Verdict(Refusal { status, content_type, body }),

@@ -2,7 +2,7 @@
 
 use crate::{
     fetch,
-    inventory::{Capacity, Inventory, Model},
+    inventory::{self, Capacity, Inventory, Model},
     node::Node,
     target::Connections,
     upstream::{Identity, Server, UNSAID_CONCURRENCY, Upstream},
@@ -77,6 +77,7 @@ struct SaidCapacity {
     concurrency: Option<usize>,
     queue_depth: Option<usize>,
     prices: Option<serde_json::Map<String, serde_json::Value>>,
+    digests: Option<HashMap<String, String>>,
 }
 
 /// `GET /v1/models` as far as it is read.
@@ -184,7 +185,7 @@ impl Prober {
         Model {
             created: model.modified_at.as_deref().map_or(0, unix_seconds),
             name: model.name,
-            digest: model.digest,
+            digest: model.digest.as_deref().and_then(inventory::digest),
             context_length: details.context_length,
             knows_developer: details.knows_developer,
             remote: model.remote,
@@ -217,6 +218,10 @@ impl Prober {
         let most = if upstream.is_stranger() { STRANGERS_MODELS_MAX } else { ANNOUNCED_MODELS_MAX };
         let mut models = named(said.models.unwrap_or_default());
         models.truncate(most);
+        let digests = said.digests.unwrap_or_default();
+        for model in &mut models {
+            model.digest = digests.get(model.name.as_str()).and_then(|text| inventory::digest(text));
+        }
         let mut inventory = Inventory::answered(models);
         inventory.protocol = said.protocol.unwrap_or(1);
         inventory.tier = said.tier.as_deref().map(Tier::from_wire);

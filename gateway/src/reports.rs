@@ -7,13 +7,14 @@ use crate::{
     failure::Failure,
     models,
     node::Node,
-    peers,
+    peers, prices,
     routes::Report,
 };
 use bytes::Bytes;
 use ledger::{Account, QueryError, Totals};
 use protocol::{ModelName, NodeId, Requester};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 /// What the first Lobstah lent every key; kept in `GET /balance` for its tools.
 const BOOTSTRAP_ALLOWANCE: u64 = 10_000;
@@ -138,8 +139,8 @@ fn unreadable(error: &QueryError) -> Failure {
 }
 
 async fn capacity(node: &Node) -> Value {
-    let models: Vec<ModelName> =
-        models::offered(node, Role::Worker).await.into_iter().map(|listed| listed.model.name).collect();
+    let listed = models::offered(node, Role::Worker).await;
+    let models: Vec<&ModelName> = listed.iter().map(|listed| &listed.model.name).collect();
     let config = node.config();
     let mut object = json!({
         "pubkey": node.me,
@@ -150,11 +151,16 @@ async fn capacity(node: &Node) -> Value {
         "queueDepth": node.engine.depth(),
         "jobCounts": {"queued": 0, "running": 0, "done": 0, "error": 0},
     });
-    if !config.credit.prices.is_empty() {
-        let price = |(model, price): (&String, &config::Price)| {
-            (model.clone(), json!({"input": price.input, "output": price.output}))
-        };
-        object["prices"] = config.credit.prices.iter().map(price).collect::<Map<_, _>>().into();
+    let prices = prices::uncommon(&config.credit, &node.upstreams.local().inventory(), models);
+    if !prices.is_empty() {
+        object["prices"] = json!(prices);
+    }
+    // What a requester may hold this worker to: an order that names another digest is refused.
+    let digest =
+        |listed: &models::Listed| Some((listed.model.name.clone(), hex::encode(listed.model.digest?)));
+    let digests: BTreeMap<ModelName, String> = listed.iter().filter_map(digest).collect();
+    if !digests.is_empty() {
+        object["digests"] = json!(digests);
     }
     object
 }

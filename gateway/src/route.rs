@@ -29,6 +29,8 @@ pub struct Candidate {
     pub service: Duration,
     /// Whether it lends us anything, as far as was seen.
     pub lends: bool,
+    /// Whether it owes us: what we earned there can be spent nowhere else.
+    pub owes_us: bool,
 }
 
 /// Where a candidate stands; earlier ones are asked first.
@@ -79,8 +81,9 @@ impl Candidate {
 /// The place of the candidate that is asked first; `None` if there is none. `spread` rotates ties: give
 /// each request another one, and equal candidates share the load.
 ///
-/// Free ones go first; among them the route's preference, the tier that is wished for, and the least
-/// expected wait. Nobody is refused for a label.
+/// Free ones go first; among them the route's preference, the tier that is wished for, those that owe us,
+/// and the least expected wait. Nobody is refused for a label, and nobody is waited for longer because it
+/// owes us.
 pub fn choose(candidates: &[Candidate], wish: Option<Tier>, spread: usize) -> Option<usize> {
     let order = Order { candidates, wish, spread };
     let places = (0..candidates.len()).map(|place| order.rank(place));
@@ -107,14 +110,16 @@ struct Order<'c> {
 
 /// What decides, worked out once a candidate: the smallest goes first.
 struct Rank {
-    decides: (Standing, usize, bool, Duration),
+    decides: (Standing, usize, bool, bool, Duration),
     place: usize,
 }
 
 impl Order<'_> {
     fn rank(&self, place: usize) -> Rank {
         let one = &self.candidates[place];
-        Rank { decides: (one.standing(), one.preference, one.misses(self.wish), one.wait()), place }
+        let standing = one.standing();
+        let owes_nothing = standing == Standing::Free && !one.owes_us;
+        Rank { decides: (standing, one.preference, one.misses(self.wish), owes_nothing, one.wait()), place }
     }
 
     fn compare(&self, a: &Rank, b: &Rank) -> Ordering {
@@ -139,6 +144,7 @@ impl fmt::Display for Why<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Why(one, wish) = self;
         match one.standing() {
+            Standing::Free if one.owes_us => f.write_str("free, and owes us")?,
             Standing::Free => f.write_str("free")?,
             Standing::Queues => write!(f, "{} before this one, about {}", one.queue(), seconds(one.wait()))?,
             Standing::Busy if one.busy => f.write_str("said that it is busy")?,
@@ -186,7 +192,19 @@ mod tests {
             concurrency: 4,
             service: Duration::from_secs(10),
             lends: true,
+            owes_us: false,
         }
+    }
+
+    #[test]
+    fn credit_is_spent_where_it_is_owed_as_long_as_that_costs_no_time() {
+        let debtor = Candidate { owes_us: true, in_flight: 1, ..candidate() };
+        assert_eq!(order(&[candidate(), debtor.clone()], WISH, 0), [1, 0]);
+        let nearer = Candidate { preference: 0, ..candidate() };
+        assert_eq!(order(&[Candidate { preference: 1, ..debtor }, nearer], WISH, 0), [1, 0]);
+        let queues = Candidate { others: 9, ..debtor };
+        let shorter = Candidate { others: 5, ..candidate() };
+        assert_eq!(order(&[queues, shorter], WISH, 0), [1, 0]);
     }
 
     #[test]

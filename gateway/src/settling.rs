@@ -3,6 +3,7 @@
 
 use crate::{
     books, clock,
+    fail_point::{self, FailPoint},
     fetch::{self, Question},
     node::Node,
     orders::Placed,
@@ -18,7 +19,7 @@ use protocol::{
     carriers::AUTH_HEADER,
     judge::Received,
 };
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 use tokio::time::interval;
 
 /// How often it is looked what is to be done.
@@ -30,8 +31,11 @@ const AT_ONCE: usize = 16;
 /// An order without a receipt is asked after when it is this old: most answers are over by then.
 const COLLECTED_AFTER: Duration = Duration::from_secs(20);
 
-/// A request that still runs, or a worker that is away, is asked again after this.
-const ASK_AGAIN: Duration = Duration::from_secs(60);
+/// A request that still runs, or a worker that is away, is asked again when the order is half as old again ...
+const ASK_AGAIN_MIN: Duration = Duration::from_secs(5);
+
+/// ... and after this at the latest.
+const ASK_AGAIN_MAX: Duration = Duration::from_secs(60);
 
 /// The first pause after acknowledgements could not be brought; doubles with each try.
 const PAUSE_MIN: Duration = Duration::from_secs(5);
@@ -39,24 +43,46 @@ const PAUSE_MIN: Duration = Duration::from_secs(5);
 /// The longest.
 const PAUSE_MAX: Duration = Duration::from_secs(15 * 60);
 
+/// Who owes us is looked up this often.
+const DEBTORS_EVERY: Duration = Duration::from_secs(5);
+
+/// So many of them are preferred, those who owe most.
+const DEBTORS_MAX: usize = 64;
+
 /// Settles until the node stops.
 pub async fn run(node: &Node) {
+    let started = clock::now();
+    release_orphans(node, started).await;
     let mut tick = interval(LOOK_EVERY);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut debtors = interval(DEBTORS_EVERY);
+    debtors.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             _ = tick.tick() => {}
+            _ = debtors.tick() => {
+                note_debtors(node).await;
+                continue;
+            }
             () = node.settle_now.notified() => {}
             () = node.stopping.cancelled() => return,
         }
         tokio::select! {
-            () = round(node) => {}
+            () = round(node, started) => {}
             () = node.stopping.cancelled() => return,
         }
     }
 }
 
-async fn round(node: &Node) {
+/// What a process of this home held when it died is given back before anybody asks for it: requesters who
+/// collect would be told that it still runs.
+async fn release_orphans(node: &Node, now: Timestamp) {
+    if let Err(error) = node.ledger.release_orphans(now).await {
+        tracing::warn!(%error, "what a dead process had reserved stays reserved");
+    }
+}
+
+async fn round(node: &Node, started: Timestamp) {
     let now = clock::now();
     match node.ledger.due(now, AT_ONCE).await {
         Ok(batches) => {
@@ -64,7 +90,8 @@ async fn round(node: &Node) {
         }
         Err(error) => tracing::warn!(%error, "acknowledgements wait"),
     }
-    let before = Timestamp::from_millis(now.as_millis().saturating_sub(COLLECTED_AFTER.as_millis() as u64));
+    // Nobody waits for the answers to what was ordered before this process was there.
+    let before = earlier(now, COLLECTED_AFTER).max(earlier(started, Duration::from_millis(1)));
     match node.ledger.unanswered(now, before, AT_ONCE).await {
         Ok(awaited) => {
             join_all(awaited.into_iter().map(|order| collect(node, order))).await;
@@ -75,6 +102,18 @@ async fn round(node: &Node) {
     let _ = node.ledger.give_up(now).await;
 }
 
+/// Those who owe us are preferred when somebody is asked for work.
+async fn note_debtors(node: &Node) {
+    let debtors: HashSet<NodeId> = match node.ledger.read(|reader| reader.debtors(DEBTORS_MAX)).await {
+        Ok(Ok(debtors)) => debtors.into_iter().collect(),
+        Ok(Err(error)) | Err(error) => return tracing::debug!(%error, "who owes us is not known"),
+    };
+    for upstream in node.upstreams.all().iter() {
+        upstream.set_owes_us(upstream.node().is_some_and(|peer| debtors.contains(&peer)));
+    }
+    node.strangers.set_debtors(debtors);
+}
+
 async fn acknowledge(node: &Node, batch: AckBatch) {
     let AckBatch { worker, ids, body, tries } = batch;
     let question = Question {
@@ -83,12 +122,16 @@ async fn acknowledge(node: &Node, batch: AckBatch) {
         headers: Vec::new(),
         body: Bytes::from(body),
     };
+    fail_point::reached(FailPoint::AckDue);
     let told = ask(node, worker, question).await;
     let kept = match told {
         // Refused ones would be refused again.
         Some((200, _)) => {
             node.metrics.receipt("acknowledged");
-            node.ledger.delivered(worker, ids, clock::now()).await
+            fail_point::reached(FailPoint::AckSent);
+            let noted = node.ledger.delivered(worker, ids, clock::now()).await;
+            fail_point::reached(FailPoint::AckNoted);
+            noted
         }
         _ => {
             let pause = PAUSE_MIN.saturating_mul(1 << tries.min(16)).min(PAUSE_MAX);
@@ -102,7 +145,7 @@ async fn acknowledge(node: &Node, batch: AckBatch) {
 
 /// Asks a worker for the receipt of an order: what it made until we left, or while we were away.
 async fn collect(node: &Node, awaited: Awaited) {
-    let Awaited { worker, order, .. } = awaited;
+    let Awaited { worker, order, placed_at } = awaited;
     let id = order.unverified().order_id.clone();
     let path = format!("/v1/receipts/{id}");
     let asked = Asked { worker, method: "GET", path: &path };
@@ -115,7 +158,9 @@ async fn collect(node: &Node, awaited: Awaited) {
         _ => false,
     };
     if !done {
-        let _ = node.ledger.ask_again(worker, &id, later(ASK_AGAIN)).await;
+        let age = Duration::from_millis(clock::now().millis_since(placed_at));
+        let pause = (age / 2).clamp(ASK_AGAIN_MIN, ASK_AGAIN_MAX);
+        let _ = node.ledger.ask_again(worker, &id, later(pause)).await;
     }
 }
 
@@ -153,6 +198,10 @@ fn destination(node: &Node, worker: NodeId) -> Option<Destination> {
     let all = node.upstreams.all();
     let friend = all.iter().find(|upstream| upstream.node() == Some(worker));
     friend.map(|upstream| upstream.destination.clone()).or_else(|| node.strangers.destination(&worker))
+}
+
+fn earlier(than: Timestamp, by: Duration) -> Timestamp {
+    Timestamp::from_millis(than.as_millis().saturating_sub(by.as_millis() as u64))
 }
 
 fn later(pause: Duration) -> Timestamp {

@@ -8,6 +8,7 @@ pub use said::source;
 use crate::{
     clock,
     metrics::Heard,
+    orders,
     route::{self, Candidate},
     target::Destination,
     upstream::Upstream,
@@ -22,7 +23,7 @@ use discovery::{
 };
 use nostr_sdk::{Event, EventId, PublicKey};
 use parking_lot::RwLock;
-use protocol::{Announcement, ModelName, NodeId, Signed, Tier};
+use protocol::{Announcement, ModelName, NodeId, Price, Signed, Tier};
 use said::{candidate, label, said};
 use std::{collections::HashSet, fmt, sync::Arc, time::Instant};
 use url::Url;
@@ -47,6 +48,18 @@ pub struct Strangers {
     /// A grid inside one process: strangers may be on loopback.
     may_be_here: bool,
     heard: Heard,
+    debtors: ArcSwap<HashSet<NodeId>>,
+}
+
+/// What is wished for in a stranger.
+#[derive(Clone, Copy, Debug)]
+pub struct Wish {
+    /// The label that is preferred.
+    pub tier: Option<Tier>,
+    /// Spreads ties and parts of the network: another number for each request.
+    pub spread: usize,
+    /// Who asks for more credits per 1000 tokens is left out.
+    pub max_price: u64,
 }
 
 /// How far strangers are believed about where they are.
@@ -74,6 +87,7 @@ impl Strangers {
             block_private,
             may_be_here,
             heard,
+            debtors: ArcSwap::default(),
         }
     }
 
@@ -92,16 +106,20 @@ impl Strangers {
         self.roster.write().set_ignored(nodes);
     }
 
+    /// These owe us, and are weighed whenever they announce what is sought.
+    pub fn set_debtors(&self, debtors: HashSet<NodeId>) {
+        self.debtors.store(Arc::new(debtors));
+    }
+
     /// The best `most` of those who announce this model, by what they say and what was seen of them.
-    pub fn best(
-        &self,
-        model: &ModelName,
-        wish: Option<Tier>,
-        spread: usize,
-        most: usize,
-    ) -> Vec<Arc<Upstream>> {
-        let mut entries = self.roster.read().serving(model, WEIGHED_MAX, spread, clock::now());
+    pub fn best(&self, model: &ModelName, wish: &Wish, most: usize) -> Vec<Arc<Upstream>> {
         let now = Instant::now();
+        let debtors = self.debtors.load();
+        let mut entries = self.weighed(model, wish.spread, &debtors);
+        entries.retain(|entry| {
+            let price = entry.offer(model).and_then(|offer| offer.price()).unwrap_or(Price::COMMON);
+            orders::affordable(price, wish.max_price)
+        });
         let mut down = Vec::new();
         entries.retain(|entry| match entry.attached.get() {
             Some(upstream) if upstream.serves(model) == Some(false) => false,
@@ -112,8 +130,12 @@ impl Strangers {
             }
             _ => true,
         });
-        let views: Vec<Candidate> = entries.iter().map(|entry| candidate(entry, model, now)).collect();
-        let mut best: Vec<_> = route::best(&views, wish, spread, most)
+        let view = |entry: &Arc<Stranger>| Candidate {
+            owes_us: debtors.contains(&entry.node),
+            ..candidate(entry, model, now)
+        };
+        let views: Vec<Candidate> = entries.iter().map(view).collect();
+        let mut best: Vec<_> = route::best(&views, wish.tier, wish.spread, most)
             .into_iter()
             .filter_map(|place| self.upstream(&entries[place], model))
             .collect();
@@ -121,6 +143,18 @@ impl Strangers {
         let left = most.saturating_sub(best.len()).min(DOWN_MAX);
         best.extend(down.iter().take(left).filter_map(|entry| self.upstream(entry, model)));
         best
+    }
+
+    /// Some of those who announce the model, another part of them each time, and all that owe us.
+    fn weighed(&self, model: &ModelName, spread: usize, debtors: &HashSet<NodeId>) -> Vec<Arc<Stranger>> {
+        let (roster, now) = (self.roster.read(), clock::now());
+        let mut entries = roster.serving(model, WEIGHED_MAX, spread, now);
+        if !debtors.is_empty() {
+            entries.retain(|entry| !debtors.contains(&entry.node));
+            let owing = debtors.iter().filter_map(|node| roster.get(node, now));
+            entries.extend(owing.filter(|entry| entry.offer(model).is_some()));
+        }
+        entries
     }
 
     /// Those who announce the model and are not asked for it, with the reason; some of them.
@@ -143,6 +177,7 @@ impl Strangers {
             }
         };
         upstream.announced(said(entry, model));
+        upstream.set_owes_us(self.debtors.load().contains(&entry.node));
         Some(upstream)
     }
 

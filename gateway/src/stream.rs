@@ -4,6 +4,7 @@ use crate::{
     books::Books,
     downstream::{Downstream, Gone},
     exchange::Ended,
+    fail_point::FailPoint,
     failure::Failure,
     meter::{End, Meter},
     outcome::OpenStream,
@@ -49,8 +50,11 @@ pub async fn relay(
         if let Some(end) = passed.end {
             break Ok((passed.forward, end));
         }
-        if !passed.forward.is_empty() && down.send(passed.forward).await.is_err() {
-            return left(down, &meter, books).await;
+        if !passed.forward.is_empty() {
+            if down.send(passed.forward).await.is_err() {
+                return left(down, &meter, books).await;
+            }
+            books.sent(FailPoint::TokenSent);
         }
         run = match next_run(down, &mut connection, &mut splitter, limits).await {
             Ok(run) => run,
@@ -159,6 +163,7 @@ async fn complete(
     let tail = comment.map_or(done.clone(), |comment| [&comment[..], &done[..]].concat().into());
     down.send(tail).await?;
     down.finish_stream().await?;
+    books.sent(FailPoint::ReceiptSent);
     Ok(Ended::Complete { usage: meter.usage })
 }
 

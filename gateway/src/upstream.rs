@@ -19,7 +19,7 @@ use protocol::{ModelName, NodeId, Tier, Timestamp};
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -80,6 +80,7 @@ pub struct Upstream {
     announced_at: AtomicU64,
     /// How often it came back from the dead.
     lives: AtomicU64,
+    owes_us: AtomicBool,
 }
 
 impl Upstream {
@@ -142,6 +143,7 @@ impl Upstream {
             probed: tokio::sync::Mutex::default(),
             announced_at: AtomicU64::default(),
             lives: AtomicU64::default(),
+            owes_us: AtomicBool::default(),
         }))
     }
 

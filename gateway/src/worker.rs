@@ -10,7 +10,7 @@ use crate::{
     exchange::{Ended, Exchange, Role},
     failure::{Attempted, Failure},
     inference::{forwarded, verdict, whole},
-    inventory::Model,
+    inventory::{Inventory, Model},
     node::Node,
     outcome::{Outcome, Reason},
     slots::{Lane, Slot, Slots},
@@ -66,6 +66,11 @@ impl Engine {
 pub fn offers(config: &config::Worker, model: &Model) -> bool {
     let named = || config.models.iter().any(|glob| glob.as_str() == model.name.as_str());
     config.offers(model.name.as_str()) && (!model.remote || named())
+}
+
+/// What this worker lends of what the engine has.
+pub fn lent<'i>(config: &'i config::Worker, engine: &'i Inventory) -> impl Iterator<Item = &'i Model> {
+    engine.models().iter().filter(|model| offers(config, model))
 }
 
 struct Request {
@@ -200,13 +205,13 @@ async fn admit(node: &Node, down: &Downstream, request: &Request) -> Result<Admi
     credit::admit(node, down, &asked).await
 }
 
-fn digest(node: &Node, model: &ModelName) -> Option<String> {
-    node.upstreams.local().with_model(model, |model| model.digest.clone()).flatten()
+fn digest(node: &Node, model: &ModelName) -> Option<[u8; 32]> {
+    node.upstreams.local().with_model(model, |model| model.digest).flatten()
 }
 
 fn serving<'a>(node: &'a Node, request: &Request, admitted: Admitted) -> Serving<'a> {
     let view = &request.view;
-    let digest = digest(node, &view.model).as_deref().and_then(credit::digest_bytes);
+    let digest = digest(node, &view.model);
     let prompt_bytes = request.body.len() as u64;
     Serving::new(node, admitted, view.model.clone(), digest, prompt_bytes, view.include_usage)
 }
@@ -258,8 +263,10 @@ fn engine_failure(node: &Node, reason: Reason, model: &ModelName) -> Failure {
         Reason::Busy(retry_after) => Failure::Busy { retry_after },
         // It was listed a moment ago: the gateway asks elsewhere, and not here again for a while.
         Reason::Status(404, _) => Failure::ModelNotFound { model: model.clone(), near: Vec::new() },
-        Reason::Status(..) | Reason::NoCredit { .. } | Reason::Broken(_) => {
-            Failure::AllUpstreamsFailed { attempts }
-        }
+        Reason::Status(..)
+        | Reason::NoCredit { .. }
+        | Reason::QuoteChanged(_)
+        | Reason::TooDear(_)
+        | Reason::Broken(_) => Failure::AllUpstreamsFailed { attempts },
     }
 }

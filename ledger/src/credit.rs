@@ -5,7 +5,7 @@
 //! together have drawn today.
 
 use crate::{
-    limits::{FRIEND_CLAIMS_MAX, NEWCOMER_ORDERS_A_DAY, ORDERS_A_CLAIM, STRANGER_CLAIMS_MAX},
+    limits::{FRIEND_CLAIMS_MAX, ORDERS_A_CLAIM, STRANGER_CLAIMS_MAX},
     standing::{Drawn, Standing},
 };
 use protocol::Credits;
@@ -78,7 +78,8 @@ pub(crate) fn decide(
     }
     let available = available(line, standing, drawn);
     let borrows = matches!(line_of(line, standing), Line::Newcomer { .. });
-    if credits > available || borrows && drawn.requests >= NEWCOMER_ORDERS_A_DAY {
+    // With nothing to spend, not even what costs nothing is let in.
+    if credits > available || borrows && available == Credits::ZERO {
         return Err(Refusal::Insufficient { available });
     }
     // Credit of its own is spent first: only what goes beyond it is borrowed.
@@ -89,11 +90,10 @@ pub(crate) fn decide(
 pub(crate) fn available(line: Line, standing: &Standing, drawn: Drawn) -> Credits {
     match line_of(line, standing) {
         Line::Friend { limit } => standing.available(limit),
-        Line::Newcomer { .. } if drawn.requests >= NEWCOMER_ORDERS_A_DAY => Credits::ZERO,
         Line::Newcomer { allowance, pool_per_day } => {
             let owes = standing.debt().max(0);
             let of_allowance = (i128::from(allowance.get()) - owes).max(0).try_into().unwrap_or(u64::MAX);
-            let of_pool = pool_per_day.get().saturating_sub(drawn.credits);
+            let of_pool = left(pool_per_day, drawn);
             Credits::saturating(own(standing).saturating_add(of_pool.min(of_allowance)))
         }
     }
@@ -105,13 +105,17 @@ pub(crate) fn decide_anonymous(
     per_day: Credits,
     drawn: Drawn,
 ) -> Result<Option<u64>, Refusal> {
-    let left = Credits::saturating(per_day.get().saturating_sub(drawn.credits));
-    let available = if drawn.requests < NEWCOMER_ORDERS_A_DAY { left } else { Credits::ZERO };
-    // With nothing to spend, not even what costs nothing is let in.
+    let available = Credits::saturating(left(per_day, drawn));
     if credits > available || available == Credits::ZERO {
         return Err(Refusal::Insufficient { available });
     }
     Ok(Some(credits.get()))
+}
+
+/// What is left of a day's pool. Each request counts as one credit at least: each leaves rows behind, also
+/// one that costs nothing.
+fn left(per_day: Credits, drawn: Drawn) -> u64 {
+    per_day.get().saturating_sub(drawn.credits.max(drawn.requests))
 }
 
 /// What was drawn from the pool and is given back when a reservation ends in a charge of `credits`.
@@ -183,12 +187,13 @@ mod tests {
 
     #[test]
     fn what_costs_nothing_is_bounded_too() {
-        let all = Drawn { credits: 0, requests: NEWCOMER_ORDERS_A_DAY };
-        let last = Drawn { requests: NEWCOMER_ORDERS_A_DAY - 1, ..all };
+        let last = Drawn { credits: 0, requests: 249 };
+        let all = Drawn { requests: 250, ..last };
         let new = Standing::default();
         assert_eq!(decide(Credits::ZERO, NEWCOMER, &new, last, true), Ok(Some(0)));
         assert_eq!(decide(Credits::ZERO, NEWCOMER, &new, all, true), insufficient(0));
-        assert_eq!(decide_anonymous(Credits::ZERO, credits(9), all), insufficient(0));
+        assert_eq!(decide_anonymous(Credits::ZERO, credits(250), last), Ok(Some(0)));
+        assert_eq!(decide_anonymous(Credits::ZERO, credits(250), all), insufficient(0));
         assert_eq!(decide(Credits::ZERO, Line::Friend { limit: credits(1) }, &new, all, true), Ok(None));
     }
 

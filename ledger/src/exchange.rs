@@ -191,13 +191,19 @@ pub(crate) fn of_order(
     find(conn, which!("order_id = ?1 AND who = ?2 AND side = ?3"), params)
 }
 
-/// That of an order by the hash that receipts and acknowledgements name.
+/// That of another's order by the hash that receipts and acknowledgements name.
 pub(crate) fn of_sha256(
     conn: &Connection,
     side: Side,
     sha256: &[u8; 32],
 ) -> rusqlite::Result<Option<Exchange>> {
-    find(conn, which!("order_sha256 = ?1 AND side = ?2"), params![sha256, side as i64])
+    find(conn, which!("order_sha256 = ?1 AND side = ?2 AND side <> 1"), params![sha256, side as i64])
+}
+
+/// That of an order of ours by its hash, while its receipt is awaited: for a receipt that names another job.
+/// Goes through all that are awaited.
+pub(crate) fn awaited(conn: &Connection, sha256: &[u8; 32]) -> rusqlite::Result<Option<Exchange>> {
+    find(conn, which!("order_sha256 = ?1 AND phase = 0 AND side = 1"), [sha256])
 }
 
 /// That of a receipt. One for work that we did for ourselves has two: ours as the worker then.

@@ -20,9 +20,9 @@ pub const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Where the last transaction held at least so many receipts, more are on their way ...
 pub const GATHER_FROM: usize = 4;
 
-/// ... and the next one waits this long for them: a flush less is worth more than the wait. Who posts
-/// alone never waits.
-pub const GATHER_TIME: Duration = Duration::from_micros(700);
+/// ... and the next one waits this long for them: a transaction less is worth more than the wait, since each
+/// writes the ends of all tables and indexes anew. Who posts alone never waits.
+pub const GATHER_TIME: Duration = Duration::from_millis(2);
 
 /// Writes (an entry, a row of the journal or a commit counts one) after which the write-ahead log is copied into the
 /// database. More would save copies of pages that change again, and make that file longer: 20 to 40 MB at this
@@ -70,11 +70,6 @@ pub const STRANGER_CLAIMS_MAX: u64 = 64;
 
 /// Acknowledged receipts that earn a stranger one more claim beside its first.
 pub const ORDERS_A_CLAIM: u64 = 4;
-
-/// Orders that all newcomers together have taken of a day (UTC), and requests of those who do not say who
-/// they are: whatever they cost, and whether they were released, each leaves a row for good. Beyond it
-/// nothing is available to them that day. Some 150 MB.
-pub const NEWCOMER_ORDERS_A_DAY: u64 = 100_000;
 
 /// How long an order of ours waits for its receipt, in milliseconds: the worker keeps it no longer
 /// (SPEC section 4). Then it counts as lost.

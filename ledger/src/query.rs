@@ -23,6 +23,7 @@ const ACCOUNT: &str = "SELECT earned, spent, receipts FROM account WHERE key = ?
 const ACCOUNTS: &str = "SELECT earned, spent, receipts, key FROM account \
     ORDER BY receipts DESC, key LIMIT ?1";
 const LAST: &str = "SELECT seq, signed, origin, posted_at FROM entry ORDER BY seq DESC LIMIT ?1";
+const AFTER: &str = "SELECT seq, signed, origin, posted_at FROM entry WHERE seq > ?1 ORDER BY seq LIMIT ?2";
 const SEEN: &str = "SELECT EXISTS (SELECT 1 FROM entry WHERE worker = ?1 AND nonce = ?2)";
 
 /// Why a question has no answer.
@@ -94,6 +95,19 @@ impl Reader {
         let entries =
             last.query_map([integer(limit as u64)], |row| Ok(self.entry(row.get(0)?, row, [1, 2, 3])))?;
         Ok(entries.collect::<Result<_, _>>()?)
+    }
+
+    /// The oldest `limit` entries behind `after`, oldest first.
+    pub fn after(&self, after: u64, limit: usize) -> Result<Vec<Entry>, QueryError> {
+        let mut next = self.conn.prepare_cached(AFTER)?;
+        let bounds = [integer(after), integer(limit as u64)];
+        let entries = next.query_map(bounds, |row| Ok(self.entry(row.get(0)?, row, [1, 2, 3])))?;
+        Ok(entries.collect::<Result<_, _>>()?)
+    }
+
+    /// The number of the newest entry; 0 where there is none.
+    pub fn newest(&self) -> Result<u64, QueryError> {
+        Ok(self.last(1)?.first().map_or(0, |entry| entry.seq))
     }
 
     /// The number of receipts.

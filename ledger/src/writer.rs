@@ -135,10 +135,11 @@ impl Writer {
         if errands.is_empty() {
             return;
         }
-        let durable = errands.iter().any(|errand| errand.durable());
-        if durable && self.last_batch >= GATHER_FROM {
+        if self.last_batch >= GATHER_FROM {
             std::thread::sleep(GATHER_TIME);
+            self.gather(&mut errands);
         }
+        let durable = errands.iter().any(|errand| errand.durable());
         match self.write(&mut errands, durable) {
             Ok(()) => {
                 self.abandoned.forget(released);

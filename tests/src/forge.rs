@@ -2,7 +2,8 @@
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use protocol::{
-    Body, Keypair, NodeId, Receipt, Requester, Timestamp, Usage, Verified, canonical::CanonicalBytes,
+    Answer, Body, Keypair, NodeId, Order, Price, Receipt, Requester, Timestamp, Usage, Verified,
+    canonical::{CanonicalBytes, sha256},
     receipt::Nonce,
 };
 use serde_json::Value;
@@ -36,6 +37,24 @@ pub fn receipt(worker: NodeId, requester: Requester, completed_at: Timestamp) ->
         completed_at,
         answers: None,
     }
+}
+
+/// A receipt that answers an order as an honest worker's does, for a body that begins with these bytes.
+pub fn answering(order: &Order, order_sha256: [u8; 32], sent: &[u8]) -> Receipt {
+    let mut receipt = receipt(order.worker, Requester::Node(order.requester), now());
+    receipt.job_id.clone_from(&order.order_id);
+    receipt.model = order.model.clone();
+    receipt.answers = Some(Answer {
+        order_sha256,
+        response_sha256: sha256(sent),
+        response_bytes: Some(sent.len() as u64),
+        credits: Price::COMMON.charge(receipt.usage),
+        model_digest: None,
+        cut: false,
+        estimated: false,
+        context: None,
+    });
+    receipt
 }
 
 /// Signed by the worker that it names, as JSON.

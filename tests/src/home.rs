@@ -1,7 +1,8 @@
 //! A `LOBSTAH_HOME` in a temporary folder, and commands that are run in it.
 
 use crate::{binary::lobstah, lab::Host};
-use serde_json::Value;
+use protocol::NodeId;
+use serde_json::{Value, json};
 use std::{
     fs::{self, File},
     path::{Path, PathBuf},
@@ -42,6 +43,12 @@ impl Home {
     /// For every command in this home.
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// For none from now on.
+    pub fn without_env(mut self, name: &str) -> Self {
+        self.env.retain(|(known, _)| known != name);
         self
     }
 
@@ -130,6 +137,16 @@ impl Home {
         let mut receipts = listed.as_array().unwrap().clone();
         receipts.iter_mut().for_each(|receipt| drop(receipt.as_object_mut().unwrap().remove("state")));
         receipts
+    }
+
+    /// How this node stands with another, as `balance --json` has it; all zeros if they never met.
+    pub async fn standing(&self, with: NodeId) -> Value {
+        let balance = self.run(&["balance", "--json"]).await.ok().json();
+        let peers = balance["peers"].as_array().unwrap();
+        let known = peers.iter().find(|peer| peer["pubkey"] == with.to_string()).cloned();
+        known.unwrap_or_else(
+            || json!({"owedToMe": 0, "owedByMe": 0, "claimed": 0, "reserved": 0, "line": 0, "available": 0}),
+        )
     }
 
     /// Whether `receipts audit` finds nothing wrong.

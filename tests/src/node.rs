@@ -105,14 +105,19 @@ impl Node {
     }
 
     /// Starts it again, where it was and with what it has on disk.
-    pub async fn start_again(mut self) -> Node {
+    pub async fn start_again(self) -> Node {
+        self.start_again_with(|setup| setup).await
+    }
+
+    /// The same with something changed.
+    pub async fn start_again_with(mut self, change: impl FnOnce(Setup) -> Setup) -> Node {
         self.process.kill();
         let mut setup = std::mem::take(&mut self.setup);
         setup = setup.set("gateway.listen", &format!("\"{}\"", self.gateway));
         if let Some(worker) = self.worker {
             setup = setup.set("worker.listen", &format!("\"{worker}\""));
         }
-        setup.start().await
+        change(setup).start().await
     }
 }
 
@@ -157,6 +162,11 @@ impl Setup {
 
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.home = self.home.env(name, value);
+        self
+    }
+
+    pub fn without_env(mut self, name: &str) -> Self {
+        self.home = self.home.without_env(name);
         self
     }
 

@@ -10,14 +10,24 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// Looks until `look` finds something.
-pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
+pub async fn eventually<T>(what: &str, look: impl AsyncFnMut() -> Option<T>) -> T {
+    eventually_within(PATIENCE, LOOK_EVERY, what, look).await
+}
+
+/// For what the product itself takes its time with, or what costs something to look at.
+pub async fn eventually_within<T>(
+    patience: Duration,
+    look_every: Duration,
+    what: &str,
+    mut look: impl AsyncFnMut() -> Option<T>,
+) -> T {
+    let deadline = Instant::now() + patience;
     loop {
         if let Some(found) = look().await {
             return found;
         }
         assert!(Instant::now() < deadline, "never happened: {what}");
-        sleep(LOOK_EVERY).await;
+        sleep(look_every).await;
     }
 }
 

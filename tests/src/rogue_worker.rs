@@ -1,7 +1,7 @@
 //! A worker that knows its manners (`GET /capacity`) and behaves as its script says otherwise.
 
 use crate::rogue::{self, Act, Request, Rogue};
-use protocol::{Keypair, NodeId, Requester};
+use protocol::{Keypair, NodeId, Order, Requester, Signed, carriers};
 use serde_json::json;
 use std::sync::{
     Arc,
@@ -26,6 +26,11 @@ impl Asked<'_> {
     /// Who asks, as the header says.
     pub fn requester(&self) -> Requester {
         self.request.header("x-lobstah-requester").map_or(Requester::Anonymous, |text| text.parse().unwrap())
+    }
+
+    /// The order that came along; a request for an answer has one.
+    pub fn order(&self) -> Signed<Order> {
+        carriers::order_from_header(self.request.header(carriers::ORDER_HEADER).unwrap().as_bytes()).unwrap()
     }
 }
 

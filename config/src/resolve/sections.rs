@@ -8,12 +8,15 @@ use super::{
     },
 };
 use crate::{
-    Credit, Discovery, Files, Gateway, Ollama, Price, RawCredit, RawDiscovery, RawFiles, RawGateway,
-    RawOllama, RawPrice, RawWorker, Worker, key,
+    Credit, Discovery, Files, Gateway, Ollama, RawCredit, RawDiscovery, RawFiles, RawGateway, RawOllama,
+    RawPrice, RawWorker, Worker, key,
     resolve::Refusal,
     web::{address, bare_url, host_name, http_url, origin, relay_url},
 };
-use protocol::limits::{LABEL_BYTES_MAX, TTL_SECONDS_MAX};
+use protocol::{
+    Price,
+    limits::{LABEL_BYTES_MAX, TTL_SECONDS_MAX},
+};
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 pub(super) fn gateway(raw: RawGateway, judge: &mut Judge<'_>) -> Option<Gateway> {
@@ -22,6 +25,7 @@ pub(super) fn gateway(raw: RawGateway, judge: &mut Judge<'_>) -> Option<Gateway>
     let api_keys = section.each("api_keys", raw.api_keys, api_key);
     let max_body = section.need("max_body", raw.max_body, size_above_zero);
     let max_output_tokens = section.need("max_output_tokens", raw.max_output_tokens, count_above_zero);
+    let max_price = section.need("max_price", raw.max_price, count);
     let queue = section.need("queue", raw.queue, Ok);
     let max_wait = section.need("max_wait", raw.max_wait, span);
     let drain = section.need("drain", raw.drain, span);
@@ -35,6 +39,7 @@ pub(super) fn gateway(raw: RawGateway, judge: &mut Judge<'_>) -> Option<Gateway>
         api_keys: api_keys?,
         max_body: max_body?,
         max_output_tokens: max_output_tokens?,
+        max_price: max_price?,
         queue: queue?,
         max_wait: max_wait?,
         drain: drain?,
@@ -104,8 +109,8 @@ fn prices(raw: BTreeMap<String, RawPrice>, judge: &mut Judge<'_>) -> Option<BTre
     for (name, raw) in raw {
         let mut section = judge.section(key::child("credit.prices", &name));
         let named = section.need("", Some(name), model);
-        let input = section.or("input", raw.input, Credit::COMMON_PRICE.input, count);
-        let output = section.or("output", raw.output, Credit::COMMON_PRICE.output, count);
+        let input = section.or("input", raw.input, Price::COMMON.input, count);
+        let output = section.or("output", raw.output, Price::COMMON.output, count);
         let priced = named.zip(input.zip(output));
         prices = prices.zip(priced).map(|(mut prices, (name, (input, output)))| {
             prices.insert(name.to_string(), Price { input, output });

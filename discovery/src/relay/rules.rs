@@ -1,17 +1,17 @@
 //! Which events the relay of a closed group takes: Lobstah's, of sane size and date.
 
 use super::store::Store;
-use crate::event::{ANNOUNCEMENT_KIND, DELETION_KIND};
+use crate::{
+    event::{ANNOUNCEMENT_KIND, DELETION_KIND},
+    public_receipts::RECEIPT_KIND,
+};
 use nostr_relay_builder::builder::{PolicyResult, WritePolicy};
-use nostr_sdk::{Event, Kind, util::BoxedFuture};
+use nostr_sdk::{Event, util::BoxedFuture};
 use protocol::{
     Timestamp,
     limits::{EVENT_CONTENT_BYTES_MAX, EVENT_TAG_BYTES_MAX},
 };
 use std::{net::SocketAddr, sync::Arc};
-
-/// Receipts made public (SPEC section 5).
-const RECEIPT_KIND: Kind = Kind::Custom(1474);
 
 /// Public relays have the same: an event from further ahead comes from a wrong clock.
 const AHEAD_SECONDS_MAX: u64 = 15 * 60;
@@ -51,6 +51,7 @@ fn refused(event: &Event, now: Timestamp) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nostr_sdk::Kind;
     use nostr_sdk::{EventBuilder, Keys};
 
     const NOW: Timestamp = Timestamp::from_millis(1_790_000_000_000);

@@ -1,6 +1,7 @@
 //! Who takes in what relays send.
 
-use nostr_sdk::{Event, EventId};
+use crate::event::{ANNOUNCEMENT_KIND, DELETION_KIND};
+use nostr_sdk::{Event, EventId, Kind};
 use std::fmt;
 use url::Url;
 
@@ -9,11 +10,16 @@ use url::Url;
 /// Called from the task that reads the connection: a call should take microseconds (two signature
 /// checks are fine) and never wait. Relays are read at the same time, so calls overlap.
 pub trait Ear: fmt::Debug + Send + Sync + 'static {
+    /// Whether it asked for events of this kind: announcements and deletions, unless it says otherwise.
+    fn wants(&self, kind: Kind) -> bool {
+        kind == ANNOUNCEMENT_KIND || kind == DELETION_KIND
+    }
+
     /// Whether an event of this id was heard before and is not worth another look. The id is what
     /// the relay claims: say yes only for ids of events whose signatures were good.
     fn knows(&self, id: &EventId) -> bool;
 
-    /// An announcement (kind 31474) or a deletion (kind 5). Nothing is checked yet: neither id, nor
+    /// An event of a kind that is wanted. Nothing is checked yet: neither id, nor
     /// signature, nor whether `relay` was asked for it.
     fn hear(&self, relay: &Url, event: Event);
 

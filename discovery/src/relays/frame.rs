@@ -1,7 +1,10 @@
 //! One text frame of a relay: what it says, if it says anything (NIP-01).
 
 use super::{FRAME_BYTES_MAX, ear::Garbage};
-use crate::event::{ANNOUNCEMENT_KIND, DELETION_KIND};
+use crate::{
+    event::{ANNOUNCEMENT_KIND, DELETION_KIND},
+    public_receipts::RECEIPT_KIND,
+};
 use nostr_sdk::{Event, EventId, JsonUtil, RelayMessage, SubscriptionId};
 
 /// Most characters of a relay's own words that are kept.
@@ -10,7 +13,7 @@ const WORDS_MAX: usize = 200;
 /// What a relay says. What it says in words is bounded and printable.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Frame {
-    /// An event of a kind that we ask for. Nothing of it is checked.
+    /// An event of a kind that is ours. Nothing of it is checked.
     Event(Box<Event>),
     /// No more stored events.
     End(SubscriptionId),
@@ -33,7 +36,7 @@ pub(crate) fn read(text: &str) -> Result<Frame, Garbage> {
     }
     Ok(match RelayMessage::from_json(text).map_err(|_| Garbage::Malformed)? {
         RelayMessage::Event { event, .. } => {
-            if event.kind != ANNOUNCEMENT_KIND && event.kind != DELETION_KIND {
+            if ![ANNOUNCEMENT_KIND, DELETION_KIND, RECEIPT_KIND].contains(&event.kind) {
                 return Err(Garbage::Unasked { kind: event.kind.as_u16() });
             }
             Frame::Event(Box::new(event.into_owned()))

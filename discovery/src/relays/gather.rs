@@ -1,4 +1,4 @@
-//! Asking relays once: what is announced now?
+//! Asking relays once: what is announced now, which receipts are public?
 
 use super::{
     NoConnection, RELAYS_MAX, ask,
@@ -8,8 +8,9 @@ use super::{
     line::{Line, Taken},
     wire::{Broken, Wire},
 };
+use crate::public_receipts;
 use futures::{StreamExt, stream};
-use nostr_sdk::ClientMessage;
+use nostr_sdk::{ClientMessage, Filter};
 use protocol::Timestamp;
 use std::{sync::Arc, time::Duration};
 use tokio::{
@@ -47,14 +48,32 @@ pub enum NotGathered {
     },
 }
 
-/// Asks every relay for what is announced at `now`, all at the same time (at most [`RELAYS_MAX`]),
-/// and lets `ear` hear it. Takes hardly longer than `patience`; the results are in the order of `urls`.
-pub async fn gather(urls: &[Url], ear: Arc<dyn Ear>, now: Timestamp, patience: Duration) -> Vec<Gathered> {
+/// What relays are asked for once.
+#[derive(Clone, Copy, Debug)]
+pub enum Question {
+    /// What is announced at this time, and what was taken back.
+    AnnouncedAt(Timestamp),
+    /// The receipts that nodes made public.
+    Receipts,
+}
+
+impl Question {
+    fn filters(self) -> Vec<Filter> {
+        match self {
+            Question::AnnouncedAt(now) => ask::announcements(now),
+            Question::Receipts => vec![public_receipts::filter()],
+        }
+    }
+}
+
+/// Asks every relay, all at the same time (at most [`RELAYS_MAX`]), and lets `ear` hear the answers.
+/// Takes hardly longer than `patience`; the results are in the order of `urls`.
+pub async fn gather(urls: &[Url], ear: Arc<dyn Ear>, asked: Question, patience: Duration) -> Vec<Gathered> {
     let deadline = Instant::now() + patience;
     let errands = urls.iter().map(|url| {
         let line = Line::once(url.clone(), Arc::clone(&ear));
         async move {
-            let heard_out = hear_out(&line, now, patience, deadline).await;
+            let heard_out = hear_out(&line, asked, patience, deadline).await;
             let state = line.state();
             let events = state.events_heard + state.events_repeated;
             let result = match heard_out {
@@ -71,19 +90,19 @@ pub async fn gather(urls: &[Url], ear: Arc<dyn Ear>, now: Timestamp, patience: D
 /// `None` if the time was up before the relay came to an end.
 async fn hear_out(
     line: &Line,
-    now: Timestamp,
+    asked: Question,
     patience: Duration,
     deadline: Instant,
 ) -> Result<Option<()>, NotGathered> {
     let (mut wire, _) = Wire::open(line.url(), patience).await?;
-    let heard_out = timeout_at(deadline, ask_and_listen(&mut wire, line, now)).await;
+    let heard_out = timeout_at(deadline, ask_and_listen(&mut wire, line, asked)).await;
     wire.close().await;
     heard_out.ok().transpose()
 }
 
-async fn ask_and_listen(wire: &mut Wire, line: &Line, now: Timestamp) -> Result<(), NotGathered> {
+async fn ask_and_listen(wire: &mut Wire, line: &Line, asked: Question) -> Result<(), NotGathered> {
     let id = Topic::Announcements.id();
-    wire.say(ClientMessage::req(id.clone(), ask::announcements(now))).await?;
+    wire.say(ClientMessage::req(id.clone(), asked.filters())).await?;
     loop {
         match line.take(&wire.next().await?, Instant::now()) {
             Taken::Said(Frame::End(ended)) if ended == id => return Ok(()),

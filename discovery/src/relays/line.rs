@@ -201,7 +201,14 @@ impl Line {
                 return Taken::Dropped;
             }
         }
-        match text.and_then(|text| frame::read(text)) {
+        let unasked = |frame: &Frame| match frame {
+            Frame::Event(event) if !self.ear.wants(event.kind) => {
+                Some(Garbage::Unasked { kind: event.kind.as_u16() })
+            }
+            _ => None,
+        };
+        let read = text.and_then(|text| frame::read(text));
+        match read.and_then(|frame| unasked(&frame).map_or(Ok(frame), Err)) {
             Ok(frame) => self.note(frame, now),
             Err(garbage) => {
                 self.state.lock().garbage += 1;

@@ -1,7 +1,7 @@
 //! Asking relays once.
 
 use super::support::{LIVE, Notebook, Played, announced, clock, soon};
-use discovery::relays::{Broken, Gathered, NotGathered, gather};
+use discovery::relays::{Broken, Gathered, NotGathered, Question, gather};
 use nostr_sdk::Event;
 use serde_json::json;
 use std::{sync::Arc, time::Duration};
@@ -13,7 +13,11 @@ const LONG: Duration = Duration::from_secs(30);
 async fn asked(urls: &[&Url], patience: Duration) -> (Vec<Gathered>, Arc<Notebook>) {
     let urls: Vec<Url> = urls.iter().map(|url| (*url).clone()).collect();
     let notebook = Notebook::new();
-    let gathered = soon("the relays", gather(&urls, Arc::clone(&notebook) as _, clock(), patience)).await;
+    let gathered = soon(
+        "the relays",
+        gather(&urls, Arc::clone(&notebook) as _, Question::AnnouncedAt(clock()), patience),
+    )
+    .await;
     assert!(gathered.iter().map(|one| &one.relay).eq(&urls));
     (gathered, notebook)
 }

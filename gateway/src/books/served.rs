@@ -1,6 +1,12 @@
 //! The gateway's side: a worker's receipt checked against what was ordered and what came.
 
-use crate::{clock, node::Node, orders::Placed, tally::Tally};
+use crate::{
+    clock,
+    fail_point::{self, FailPoint},
+    node::Node,
+    orders::Placed,
+    tally::Tally,
+};
 use ledger::{Origin, Posted};
 use protocol::{
     Ack, NodeId, Receipt, Rejected, Requester, Timestamp, Usage, Verified,
@@ -108,8 +114,11 @@ impl Served<'_> {
         if !receipt.is_fresh(now) {
             return Err(Refused::Stale);
         }
-        // No order stands behind it: more tokens than bytes went over the wire cannot be true.
-        match self.node.ledger.post_at_most(receipt, bytes_moved, Origin::Received, now).await? {
+        // It names no order: more tokens than bytes went over the wire cannot be true, and more than we
+        // agreed to is nobody's debt, whether the worker says that it knew or not.
+        let ordered = self.order.as_ref().map_or(u64::MAX, |placed| placed.order().max_credits.get());
+        let believed = bytes_moved.min(ordered);
+        match self.node.ledger.post_at_most(receipt, believed, Origin::Received, now).await? {
             Posted::New { .. } => {
                 self.node.metrics.receipt("accepted");
                 Ok(usage)
@@ -148,7 +157,9 @@ pub async fn keep_ordered(
         at: now,
     };
     let ack = ack.sign(&node.identity.node)?;
+    fail_point::reached(FailPoint::ReceiptReceived);
     node.ledger.post_received(receipt, ack, now).await?;
+    fail_point::reached(FailPoint::ReceiptKept);
     node.settle_now.notify_one();
     Ok(())
 }

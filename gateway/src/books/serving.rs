@@ -1,6 +1,13 @@
 //! The worker's side: what was made, signed and kept.
 
-use crate::{clock, credit::Admitted, meter::Meter, node::Node, tally::Tally};
+use crate::{
+    clock,
+    credit::Admitted,
+    fail_point::{self, FailPoint},
+    meter::Meter,
+    node::Node,
+    tally::Tally,
+};
 use ledger::Reservation;
 use parking_lot::Mutex;
 use protocol::{
@@ -102,8 +109,10 @@ impl<'a> Serving<'a> {
         let receipt = self.sign(made, sent, completed_at, reservation.credits());
         let receipt =
             receipt.inspect_err(|error| tracing::error!(%error, "a receipt could not be signed")).ok()?;
+        fail_point::reached(FailPoint::ReceiptSigned);
         match self.node.ledger.claim(reservation, receipt.clone(), completed_at).await {
             Ok(_) => {
+                fail_point::reached(FailPoint::ReceiptClaimed);
                 self.node.metrics.receipt(if made.cut { "signed_cut" } else { "signed" });
                 self.node.metrics.earned(receipt.usage);
                 Some(receipt)

@@ -1,5 +1,7 @@
 //! `lobstah balance`
 
+mod network;
+
 use super::{Home, print, print_json, table};
 use crate::reports;
 use discovery::PeerEntry;
@@ -16,6 +18,9 @@ pub struct Args {
     /// Print JSON, as `GET /balance` has it
     #[arg(long)]
     json: bool,
+    /// Show also what nodes claim in public receipts, as the relays of `lobstah.toml` have them
+    #[arg(long)]
+    network: bool,
 }
 
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
@@ -29,11 +34,16 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let balance =
         reports::balance_object(me, reader.totals()?, reader.account(Requester::Node(me))?, &accounts);
     let credit = standings(&home, &config, &reader)?;
+    let network = args.network.then(|| network::ask(&config.discovery.relays)).transpose()?;
+    let done = network.as_ref().map_or(ExitCode::SUCCESS, network::Network::exit_code);
     if args.json {
         let mut balance = balance;
         balance["peers"] = serde_json::json!(credit);
+        if let Some(network) = &network {
+            balance["network"] = serde_json::json!(network);
+        }
         print_json(&balance)?;
-        return Ok(ExitCode::SUCCESS);
+        return Ok(done);
     }
     let peers = crate::node::friends(&config, &discovery::PeerList::at(&home.paths.peers))?;
     let own = &balance["self"];
@@ -41,17 +51,21 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let others: Vec<_> = accounts.iter().filter(|(who, _)| *who != Requester::Node(me)).collect();
     if others.is_empty() {
         print("no receipts yet; they come with the first answer from a peer or for one\n")?;
-        return Ok(ExitCode::SUCCESS);
+    } else {
+        let rows: Vec<Vec<String>> = others.iter().map(|(who, account)| row(who, account, &peers)).collect();
+        let header = ["peer", "it earned", "it spent", "receipts", "key"];
+        print(&format!("\n{}", table::render(&header, &rows)))?;
     }
-    let rows: Vec<Vec<String>> = others.iter().map(|(who, account)| row(who, account, &peers)).collect();
-    print(&format!("\n{}", table::render(&["peer", "it earned", "it spent", "receipts", "key"], &rows)))?;
     if !credit.is_empty() {
         let header = ["credit with", "owed to me", "owed by me", "claimed", "reserved", "line", "available"];
         let rows: Vec<Vec<String>> = credit.iter().map(Owed::row).collect();
         print(&format!("\n{}", table::render(&header, &rows)))?;
         print("credit is between two nodes: what one owes you buys nothing at another\n")?;
     }
-    Ok(ExitCode::SUCCESS)
+    if let Some(network) = network {
+        print(&format!("\n{network}"))?;
+    }
+    Ok(done)
 }
 
 /// How this node stands with one other.

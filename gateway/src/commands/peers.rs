@@ -10,7 +10,7 @@ use anyhow::Context;
 use clap::Subcommand;
 use discovery::{
     PeerEntry, PeerList, peer_list,
-    relays::{self, Ear},
+    relays::{self, Ear, Question},
     roster_file::RosterFile,
     tracker,
 };
@@ -171,7 +171,7 @@ async fn sync(node: &Node, url: &Url) -> anyhow::Result<bool> {
 /// Whether any relay was heard out.
 async fn gossip(node: &Node, urls: &[Url]) -> anyhow::Result<bool> {
     let ear: Arc<dyn Ear> = Arc::clone(&node.strangers) as Arc<dyn Ear>;
-    let gathered = relays::gather(urls, ear, clock::now(), GOSSIP_PATIENCE).await;
+    let gathered = relays::gather(urls, ear, Question::AnnouncedAt(clock::now()), GOSSIP_PATIENCE).await;
     let mut reached = false;
     for one in gathered {
         let word = match one.result {

@@ -48,6 +48,7 @@ pub(super) fn candidate(entry: &Stranger, model: &ModelName, now: Instant) -> Ca
         concurrency: limit,
         service: service(entry, model).unwrap_or(UNMEASURED),
         lends: true,
+        owes_us: false,
     }
 }
 

@@ -7,7 +7,10 @@ use crate::{
     route::Candidate,
 };
 use protocol::ModelName;
-use std::time::{Duration, Instant};
+use std::{
+    sync::atomic::Ordering,
+    time::{Duration, Instant},
+};
 
 /// The longest that a "busy, come back later" is honoured.
 pub const BUSY_MAX: Duration = Duration::from_secs(60);
@@ -41,6 +44,7 @@ impl Upstream {
             concurrency: inventory.capacity.map_or(limit, |capacity| capacity.concurrency),
             service: service.unwrap_or(UNMEASURED),
             lends: health.observed.lends(now),
+            owes_us: self.owes_us.load(Ordering::Relaxed),
         }
     }
 
@@ -81,6 +85,11 @@ impl Upstream {
     /// It lends us no more for now: others are asked before it.
     pub fn lends_nothing(&self, now: Instant) {
         self.health.lock().observed.lends_nothing(now);
+    }
+
+    /// Whether it owes us by our books.
+    pub fn set_owes_us(&self, owes_us: bool) {
+        self.owes_us.store(owes_us, Ordering::Relaxed);
     }
 
     /// It said that it is busy for so long, while so many of ours were in it.

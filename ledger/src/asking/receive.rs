@@ -4,7 +4,7 @@ use super::outbox;
 use crate::{
     append::Append,
     entry::Posted,
-    exchange::{self, Exchange, Phase, Side},
+    exchange::{self, Exchange, Phase, Side, order_id},
     journal::{Kind, Step},
     party::Party,
     post::{Item, PostError},
@@ -12,15 +12,16 @@ use crate::{
     work::Work,
 };
 use protocol::{Ack, Requester, Verified, ack::Verdict};
+use rusqlite::Connection;
 
 /// Why a receipt for an order of ours is not kept.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ReceiveError {
-    /// It names none of our orders.
+    /// It names no order that we gave its signer.
     #[error("the receipt answers no order of ours")]
     UnknownOrder,
-    /// Signed by somebody who was not asked, or made out to another.
-    #[error("the receipt is not between us and the worker that was asked")]
+    /// It is made out to another.
+    #[error("the receipt is another requester's")]
     AnotherParty,
     /// Another receipt answered it before.
     #[error("the order was answered before, by the receipt at entry {seq}")]
@@ -56,10 +57,10 @@ impl Work for Receive {
     const DURABLE: bool = true;
 
     fn run(&self, books: &mut Append<'_>) -> rusqlite::Result<Result<Posted, ReceiveError>> {
-        let Some(exchange) = exchange::of_sha256(books.conn(), Side::Asked, &self.order_sha256)? else {
+        let Some(exchange) = self.find(books.conn())? else {
             return Ok(Err(ReceiveError::UnknownOrder));
         };
-        if let Err(error) = self.check(books, &exchange) {
+        if let Err(error) = self.check(books) {
             return Ok(Err(error));
         }
         if exchange.entry > 0 {
@@ -91,9 +92,24 @@ impl Receive {
         crate::post::charge(&self.item.receipt)
     }
 
-    fn check(&self, books: &Append<'_>, exchange: &Exchange) -> Result<(), ReceiveError> {
+    /// The exchange of the order that it answers, if that was given to who signed it.
+    fn find(&self, conn: &Connection) -> rusqlite::Result<Option<Exchange>> {
         let receipt = &self.item.receipt;
-        if exchange.who != Party::Node(receipt.worker) || receipt.requester != Requester::Node(books.me()) {
+        let by_job = match order_id(&receipt.job_id) {
+            Some(id) => exchange::of_order(conn, Side::Asked, receipt.worker, &id)?,
+            None => None,
+        };
+        match by_job.filter(|exchange| exchange.order_sha256 == Some(self.order_sha256)) {
+            None => {
+                let awaited = exchange::awaited(conn, &self.order_sha256)?;
+                Ok(awaited.filter(|exchange| exchange.who == Party::Node(receipt.worker)))
+            }
+            found => Ok(found),
+        }
+    }
+
+    fn check(&self, books: &Append<'_>) -> Result<(), ReceiveError> {
+        if self.item.receipt.requester != Requester::Node(books.me()) {
             return Err(ReceiveError::AnotherParty);
         }
         if self.ack.order_sha256 != self.order_sha256 || self.ack.receipt_sha256 != self.sha256 {

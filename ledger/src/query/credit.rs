@@ -59,6 +59,23 @@ impl Reader {
         Ok(found)
     }
 
+    /// Nodes that owe us more than we owe them, by what is settled: at most `limit` of them, those that
+    /// owe most first.
+    pub fn debtors(&self, limit: usize) -> Result<Vec<NodeId>, QueryError> {
+        let mut debtors = self.conn.prepare_cached(
+            "SELECT who FROM standing WHERE earned + paid_by_me > spent + paid_to_me
+             ORDER BY earned + paid_by_me - spent - paid_to_me DESC LIMIT ?1",
+        )?;
+        let mut rows = debtors.query([integer(limit as u64)])?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next()? {
+            if let Some(Party::Node(node)) = row.get_ref(0)?.as_bytes().ok().and_then(Party::from_bytes) {
+                found.push(node);
+            }
+        }
+        Ok(found)
+    }
+
     /// What an order of this party may cost at the most now, if its line is `line`.
     pub fn available(&self, who: Party, line: Line, now: Timestamp) -> Result<Credits, QueryError> {
         let drawn = self.drawn(Pool::of(who), now)?;

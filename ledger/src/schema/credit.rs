@@ -14,7 +14,8 @@ use rusqlite::Connection;
 ///
 /// `who` is a party's bytes. `exchange.seq` is the journal's row that began the exchange, `ack` the one
 /// that holds its acknowledgement, `changed` the last that changed it. Indexes of orders are unique, so
-/// that no order is taken twice; those of what is open hold only that.
+/// that no order is taken twice; those of what is open hold only that. Orders of ours (side 1) are found by
+/// their ids, which grow with time; a hash stands anywhere in an index, and each would cost a page.
 pub(super) const TABLES: &str = "
 CREATE TABLE journal (
     seq      INTEGER PRIMARY KEY,
@@ -53,7 +54,7 @@ CREATE TABLE exchange (
     due          INTEGER NOT NULL
 ) STRICT;
 CREATE UNIQUE INDEX exchange_order ON exchange (order_id, who, side);
-CREATE UNIQUE INDEX exchange_order_sha256 ON exchange (order_sha256, side);
+CREATE UNIQUE INDEX exchange_order_sha256 ON exchange (order_sha256, side) WHERE side <> 1;
 CREATE INDEX exchange_entry ON exchange (entry, side) WHERE entry > 0;
 CREATE INDEX exchange_running ON exchange (owner) WHERE phase = 0 AND side = 0;
 CREATE INDEX exchange_awaited ON exchange (due) WHERE phase = 0 AND side = 1;
