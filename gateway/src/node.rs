@@ -30,6 +30,7 @@ use std::{
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use upstream_ollama::Ollama;
+use work::Work;
 
 /// After a receipt could not be kept, a worker takes no work for this long: it would be for nothing.
 const LEDGER_REST: Duration = Duration::from_secs(5);
@@ -41,6 +42,8 @@ pub struct Node {
     pub me: NodeId,
     pub paths: Paths,
     pub ledger: Ledger,
+    /// Jobs, files, batches.
+    pub work: Work,
     pub peers: PeerList,
     pub upstreams: Upstreams,
     pub strangers: Arc<Strangers>,
@@ -88,6 +91,8 @@ impl Node {
         let me = identity.node.node_id();
         let ledger = Ledger::open(&paths.ledger, me)
             .with_context(|| format!("the ledger {} cannot be opened", paths.ledger.display()))?;
+        let work = Work::open(&paths.home)
+            .with_context(|| format!("the work in {} cannot be opened", paths.home.display()))?;
         let connections = Arc::new(Connections::new(block_private));
         let ollama = Ollama::new(config.ollama.url.clone()).context("ollama.url")?;
         let metrics = Metrics::default();
@@ -95,6 +100,7 @@ impl Node {
         let node = Arc::new(Self {
             me,
             ledger,
+            work,
             peers: PeerList::at(&paths.peers),
             upstreams: Upstreams::new(Upstream::local(&config.ollama).context("ollama.url")?),
             strangers: Arc::new(Strangers::new(
