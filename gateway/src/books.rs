@@ -4,7 +4,7 @@
 mod served;
 mod serving;
 
-pub use served::{Refused, Served, keep_ordered};
+pub use served::{Refused, Served, keep_judged, keep_ordered};
 pub use serving::{Made, Serving};
 
 use crate::{

@@ -4,7 +4,7 @@ use crate::{
     admit,
     attempt::{Ask, Timeouts},
     books::{Books, Served},
-    candidates::{Reachable, Sought},
+    candidates::{Reachable, Sought, path_at},
     downstream::{Downstream, Gone},
     exchange::{Ended, Exchange, Role},
     fail_point::FailPoint,
@@ -13,7 +13,7 @@ use crate::{
     node::Node,
     outcome::{Refusal, WholeAnswer, error_message},
     stream::{self, Limits},
-    upstream::{Identity, Upstream},
+    upstream::Upstream,
 };
 use bytes::Bytes;
 use config::{Config, Route};
@@ -21,7 +21,7 @@ use futures::future::join_all;
 use http::{HeaderName, HeaderValue, header};
 use protocol::{ModelName, carriers};
 use std::{sync::Arc, time::Duration};
-use upstream_ollama::{Changes, RequestView};
+use upstream_ollama::RequestView;
 
 /// How long a request for a model that nobody is known to have waits for the probes that find out.
 const PROBE_PATIENCE: Duration = Duration::from_secs(3);
@@ -199,20 +199,9 @@ fn not_found(model: &ModelName, reachable: &[Reachable]) -> Failure {
 }
 
 fn ask<'r>(node: &Node, request: &'r Request, upstream: &Upstream) -> Ask<'r> {
-    let model = request.sought().model_for(upstream);
-    let local = upstream.identity == Identity::Local;
-    let changes = Changes {
-        model: (*model != request.view.model).then(|| model.clone()),
-        max_tokens_name: local,
-        developer_as_system: local
-            && !upstream.with_model(model, |model| model.knows_developer).unwrap_or(false),
-        ..Changes::default()
-    };
-    // The URL of another server ends in `/v1`, as its SDKs want it.
-    let path = if upstream.server.is_some() { &request.path["/v1".len()..] } else { request.path };
     Ask {
-        path,
-        body: request.view.apply(&request.body, &changes),
+        path: path_at(upstream, request.path),
+        body: request.sought().body_for(upstream, &request.view, &request.body),
         requester: upstream.node().map(|_| node.me),
         order: None,
         authorization: upstream.server.as_ref().and_then(|server| server.authorization.clone()),

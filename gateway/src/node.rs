@@ -61,6 +61,8 @@ pub struct Node {
     pub open: TaskTracker,
     /// There is something to tell a worker: its next request may depend on it.
     pub settle_now: Notify,
+    /// Something waits in `work`, or is to be cancelled there, since this moment.
+    pub work_now: Notify,
     /// Cancelled when the node is to stop.
     pub stopping: CancellationToken,
     ledger_failed_at: Mutex<Option<Instant>>,
@@ -118,6 +120,7 @@ impl Node {
             tasks: TaskTracker::new(),
             open: TaskTracker::new(),
             settle_now: Notify::new(),
+            work_now: Notify::new(),
             stopping: CancellationToken::new(),
             ledger_failed_at: Mutex::default(),
             spread: AtomicUsize::new(0),

@@ -41,8 +41,8 @@ impl Search<'_> {
             return (self.attempt(upstream, request).await, None);
         };
         let body = request.body.clone();
-        let mut terms =
-            Terms { model: self.wanted.asked_for, body: &body, output_max: self.wanted.output_max };
+        let output_max = self.wanted.output_max;
+        let mut terms = Terms { model: self.wanted.asked_for, body: &body, output_max, answer_by: None };
         let first = self.order(upstream, worker, &terms, request).await;
         match &first.0 {
             Outcome::Next(Reason::NoCredit { available: Some(available), .. }) => {

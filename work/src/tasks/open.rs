@@ -59,6 +59,13 @@ impl Tasks<'_> {
         self.work.read(move |view| view.all(&sql, params![me, LISTED_MAX as i64], read)).await
     }
 
+    /// Whether an open lease has this order: then its receipt comes with the answer that the lease waits for.
+    pub async fn has_order(self, order_id: &str) -> Result<bool, StoreError> {
+        const HAS: &str = "SELECT 1 FROM lease WHERE order_id = ?1";
+        let order_id = order_id.to_owned();
+        self.work.read(move |view| Ok(view.one(HAS, [order_id], |_| Ok(()))?.is_some())).await
+    }
+
     /// Leases of this process that are to be cancelled at their workers and then closed: their twin was
     /// quicker, their batch is being cancelled or has expired, or their job was cancelled.
     pub async fn to_cancel(self) -> Result<Vec<OpenLease>, StoreError> {
