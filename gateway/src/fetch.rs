@@ -14,8 +14,18 @@ const BYTES_MAX: usize = 1024 * 1024;
 
 /// Why there is no answer, in words.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct FetchError(String);
+#[error("{why}")]
+pub struct FetchError {
+    why: String,
+    /// There was no connection, so the peer knows nothing of the question.
+    pub nothing_was_sent: bool,
+}
+
+impl FetchError {
+    fn late(timeout: Duration) -> Self {
+        Self { why: format!("no answer within {} s", timeout.as_secs()), nothing_was_sent: false }
+    }
+}
 
 /// What a peer answered.
 pub struct Fetched {
@@ -67,8 +77,8 @@ pub async fn ask(
     let asked = exchange(connections, to, &question, Bounds { fresh: true, bytes_max: BYTES_MAX });
     match tokio::time::timeout(TIMEOUT, asked).await {
         Ok(Ok((response, body))) => Ok(Fetched { status: response.status.as_u16(), body }),
-        Ok(Err(trouble)) => Err(FetchError(trouble.why)),
-        Err(_) => Err(FetchError(format!("no answer within {} s", TIMEOUT.as_secs()))),
+        Ok(Err(trouble)) => Err(trouble.into()),
+        Err(_) => Err(FetchError::late(TIMEOUT)),
     }
 }
 
@@ -83,16 +93,15 @@ pub async fn ask_often(
 ) -> Result<(ResponseHeader, Vec<u8>), FetchError> {
     let asked = async {
         match exchange(connections, to, question, Bounds { fresh: false, bytes_max }).await {
-            Err(trouble) if trouble.reused => {
-                exchange(connections, to, question, Bounds { fresh: true, bytes_max }).await
+            Err(Trouble::OfTheConnection { used: true, .. }) => {
+                let again = exchange(connections, to, question, Bounds { fresh: true, bytes_max }).await;
+                // What was sent on the first one may have been heard.
+                again.map_err(|trouble| FetchError { nothing_was_sent: false, ..trouble.into() })
             }
-            answered => answered,
+            answered => answered.map_err(FetchError::from),
         }
     };
-    match tokio::time::timeout(timeout, asked).await {
-        Ok(answered) => answered.map_err(|trouble| FetchError(trouble.why)),
-        Err(_) => Err(FetchError(format!("no answer within {} s", timeout.as_secs()))),
-    }
+    tokio::time::timeout(timeout, asked).await.unwrap_or_else(|_| Err(FetchError::late(timeout)))
 }
 
 #[derive(Clone, Copy)]
@@ -103,10 +112,23 @@ struct Bounds {
     bytes_max: usize,
 }
 
-struct Trouble {
-    /// The connection was used before, and may be what is wrong.
-    reused: bool,
-    why: String,
+enum Trouble {
+    NoConnection(String),
+    /// `used`: it was used before, and may be what is wrong.
+    OfTheConnection {
+        used: bool,
+        why: String,
+    },
+    OfTheAnswer(String),
+}
+
+impl From<Trouble> for FetchError {
+    fn from(trouble: Trouble) -> Self {
+        let nothing_was_sent = matches!(trouble, Trouble::NoConnection(_));
+        let (Trouble::NoConnection(why) | Trouble::OfTheConnection { why, .. } | Trouble::OfTheAnswer(why)) =
+            trouble;
+        Self { why, nothing_was_sent }
+    }
 }
 
 async fn exchange(
@@ -116,23 +138,24 @@ async fn exchange(
     bounds: Bounds,
 ) -> Result<(ResponseHeader, Vec<u8>), Trouble> {
     let opened = connections.open(to, bounds.fresh).await;
-    let mut connection = opened.map_err(|error| Trouble { reused: false, why: error.to_string() })?;
-    let reused = connection.reused;
-    let trouble = |error: Box<pingora_core::Error>| Trouble { reused, why: innermost(&error) };
+    let mut connection = opened.map_err(|error| Trouble::NoConnection(error.to_string()))?;
+    let used = connection.reused;
+    let trouble = |error: Box<pingora_core::Error>| Trouble::OfTheConnection { used, why: innermost(&error) };
     let header = header_of(to, question).map_err(trouble)?;
     connection.session.write_request_header(Box::new(header)).await.map_err(trouble)?;
     if !question.body.is_empty() {
-        connection.session.write_request_body(question.body.clone(), true).await.map_err(trouble)?;
+        // A write that fails may follow an early answer, which is still to be read.
+        let _ = connection.session.write_request_body(question.body.clone(), true).await;
     }
-    connection.session.finish_request_body().await.map_err(trouble)?;
+    let _ = connection.session.finish_request_body().await;
     connection.session.read_response_header().await.map_err(trouble)?;
     let response = connection.session.response_header().cloned();
-    let response = response.ok_or_else(|| Trouble { reused, why: "an answer without a head".into() })?;
+    let response = response.ok_or_else(|| Trouble::OfTheAnswer("an answer without a head".into()))?;
     let mut body = Vec::new();
     while let Some(chunk) = connection.session.read_response_body().await.map_err(trouble)? {
         if body.len() + chunk.len() > bounds.bytes_max {
             let why = format!("an answer longer than {} bytes", bounds.bytes_max);
-            return Err(Trouble { reused: false, why });
+            return Err(Trouble::OfTheAnswer(why));
         }
         body.extend_from_slice(&chunk);
     }

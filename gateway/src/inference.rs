@@ -139,17 +139,21 @@ async fn find(node: &Node, down: &mut Downstream, request: &Request) -> Result<R
 }
 
 impl Request {
-    /// The longest answer that is ordered of a peer. Embeddings make no tokens; an order names one.
     fn output_max(&self) -> u64 {
-        if self.path == "/v1/embeddings" {
-            return 1;
-        }
-        self.view.max_output.unwrap_or(self.config.gateway.max_output_tokens).max(1)
+        output_max(&self.view, self.path, &self.config)
     }
 
     fn sought(&self) -> Sought<'_> {
         Sought { model: &self.view.model, route: &self.route, streamed: self.view.stream }
     }
+}
+
+/// The longest answer that is ordered of a peer. Embeddings make no tokens; an order names one.
+pub fn output_max(view: &RequestView, path: &str, config: &Config) -> u64 {
+    if path == "/v1/embeddings" {
+        return 1;
+    }
+    view.max_output.unwrap_or(config.gateway.max_output_tokens).max(1)
 }
 
 /// Who is known to have the model; who may have it if nobody is known to; an error if nobody may.

@@ -41,7 +41,8 @@ pub(crate) fn placed(
     const SIGNED: &str = "SELECT signed FROM journal WHERE seq = ?1";
     let Some(found) = exchange::of_order(conn, Side::Asked, worker, id)? else { return Ok(None) };
     let mut signed = conn.prepare_cached(SIGNED)?;
-    let json: Vec<u8> = signed.query_row([integer(found.seq)], |row| Ok(row.get_ref(0)?.as_bytes()?.to_vec()))?;
+    let json: Vec<u8> =
+        signed.query_row([integer(found.seq)], |row| Ok(row.get_ref(0)?.as_bytes()?.to_vec()))?;
     // A damaged one is the audit's.
     Ok(read_order(&json).ok())
 }

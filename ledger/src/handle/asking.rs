@@ -83,7 +83,11 @@ impl Ledger {
     }
 
     /// See [`crate::Reader::order_placed`].
-    pub async fn order_placed(&self, worker: NodeId, order: &str) -> Result<Option<Signed<Order>>, QueryError> {
+    pub async fn order_placed(
+        &self,
+        worker: NodeId,
+        order: &str,
+    ) -> Result<Option<Signed<Order>>, QueryError> {
         let order = order.to_owned();
         self.read(move |reader| reader.order_placed(worker, &order)).await?
     }

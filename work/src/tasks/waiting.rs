@@ -12,7 +12,7 @@ use crate::{
     },
 };
 use protocol::{Credits, ModelName, Timestamp};
-use rusqlite::params;
+use rusqlite::{Row, params};
 use std::{collections::HashSet, sync::Arc};
 
 /// What a scheduler can use now.
@@ -72,6 +72,32 @@ impl Tasks<'_> {
     }
 }
 
+impl Tasks<'_> {
+    /// A task by its id, whether it waits or runs; `None` if it is forgotten.
+    pub async fn one(self, id: TaskId) -> Result<Option<WaitingTask>, StoreError> {
+        const TASK: &str = "SELECT endpoint, model, opening, attempts, bytes FROM task \
+            JOIN lane ON lane.id = task.lane WHERE task.batch = ?1 AND line = ?2";
+        let ask = move |view: View<'_>| {
+            let terms = match id.is_job() {
+                true => None,
+                false => view.one(&format!("SELECT {GROUP} FROM batch WHERE seq = ?1"), [id.batch], group)?,
+            };
+            view.one(TASK, [id.batch, id.line], |row| {
+                Ok(WaitingTask {
+                    id,
+                    terms: terms.as_ref().and_then(|group| group.terms.clone()),
+                    endpoint: Endpoint::from_code(row.get(0)?).ok_or_else(|| damaged(0))?,
+                    model: row.get::<_, String>(1)?.parse().map_err(|_| damaged(1))?,
+                    opening: Opening(row.get::<_, i64>(2)?.cast_unsigned()),
+                    attempts: row.get(3)?,
+                    bytes: natural(row, 4)?,
+                })
+            })
+        };
+        self.work.read(ask).await
+    }
+}
+
 fn waiting(view: View<'_>, wanted: &Wanted, now: Timestamp) -> rusqlite::Result<Vec<WaitingTask>> {
     let limit = wanted.limit.min(LISTED_MAX);
     let groups = groups(view)?;
@@ -90,27 +116,31 @@ fn waiting(view: View<'_>, wanted: &Wanted, now: Timestamp) -> rusqlite::Result<
 
 /// Those that have something to do, who was served longest ago first.
 fn groups(view: View<'_>) -> rusqlite::Result<Vec<Group>> {
-    const OPEN: &str = "SELECT seq, turn, id, destinations, max_credits, spent, reserved, hedge, expires_at \
-        FROM batch WHERE open = 1 ORDER BY turn LIMIT ?1";
     const JOBS_TURN: &str = "SELECT jobs FROM clock";
-    let mut groups = view.all(OPEN, [LISTED_MAX as i64], |row| {
-        let to: Option<String> = row.get(3)?;
-        let max: Option<i64> = row.get(4)?;
-        let held = natural(row, 5)?.saturating_add(natural(row, 6)?);
-        let left = max.map(|max| Credits::saturating(max.unsigned_abs().saturating_sub(held)));
-        let terms = BatchTerms {
-            id: row.get(2)?,
-            to: to.and_then(|to| serde_json::from_str(&to).ok()),
-            left,
-            hedge: row.get(7)?,
-            expires_at: Timestamp::from_millis(natural(row, 8)?),
-        };
-        Ok(Group { seq: row.get(0)?, turn: row.get(1)?, terms: Some(Arc::new(terms)) })
-    })?;
+    let open = format!("SELECT {GROUP} FROM batch WHERE open = 1 ORDER BY turn LIMIT ?1");
+    let mut groups = view.all(&open, [LISTED_MAX as i64], group)?;
     let turn = view.one(JOBS_TURN, [], |row| row.get(0))?.unwrap_or_default();
     groups.push(Group { seq: JOBS, turn, terms: None });
     groups.sort_by_key(|group| (group.turn, group.seq));
     Ok(groups)
+}
+
+/// What [`group`] reads.
+const GROUP: &str = "seq, turn, id, destinations, max_credits, spent, reserved, hedge, expires_at";
+
+fn group(row: &Row<'_>) -> rusqlite::Result<Group> {
+    let to: Option<String> = row.get(3)?;
+    let max: Option<i64> = row.get(4)?;
+    let held = natural(row, 5)?.saturating_add(natural(row, 6)?);
+    let left = max.map(|max| Credits::saturating(max.unsigned_abs().saturating_sub(held)));
+    let terms = BatchTerms {
+        id: row.get(2)?,
+        to: to.and_then(|to| serde_json::from_str(&to).ok()),
+        left,
+        hedge: row.get(7)?,
+        expires_at: Timestamp::from_millis(natural(row, 8)?),
+    };
+    Ok(Group { seq: row.get(0)?, turn: row.get(1)?, terms: Some(Arc::new(terms)) })
 }
 
 /// A group's tasks, whatever their models: in the order of lines (of jobs: as they came), then by when they

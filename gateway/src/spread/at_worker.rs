@@ -1,0 +1,308 @@
+//! A job at a worker: given, asked after until it has ended, cancelled (docs/protocol.md, section 13).
+//!
+//! Every question here may be asked twice: the same order again is the same job, and a record is read as often
+//! as one likes. So where an answer did not arrive the worker is asked what it knows, and nothing is sent that
+//! would run a second time.
+
+use super::{
+    came::{Came, Said},
+    record,
+};
+use crate::{
+    clock,
+    fail_point::{self, FailPoint},
+    fetch::{self, Question},
+    node::Node,
+    orders::Placed,
+    outcome::{Outcome, Reason, Refusal, refused},
+    settling,
+};
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Method};
+use protocol::{
+    auth::{Asked, Auth},
+    canonical::sha256,
+    carriers::{AUTH_HEADER, ORDER_HEADER, REQUESTER_HEADER},
+};
+use std::time::{Duration, Instant};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use work::{Endpoint, JobRecord, JobStatus, limits::ANSWER_BYTES_MAX};
+
+/// Names the route that a job is for, where it is not `/v1/chat/completions`.
+const ENDPOINT_HEADER: &str = "x-lobstah-endpoint";
+
+/// The worker answers when the job has ended, or after this.
+const LONG_POLL: Duration = Duration::from_secs(30);
+
+/// An answer that does not begin to come within this is no answer: what is waited for at the worker, a long
+/// result on a slow way, and two round trips to the other side of the world.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(45);
+
+/// A record is the result, and a receipt around it.
+const RECORD_BYTES_MAX: usize = ANSWER_BYTES_MAX + 256 * 1024;
+
+/// A worker that cannot be reached is asked again after this; twice as long each time ...
+const PAUSE_MIN: Duration = Duration::from_millis(500);
+
+/// ... up to this. Its answer may be there the moment it is back.
+const PAUSE_MAX: Duration = Duration::from_secs(10);
+
+/// A worker that answers "it runs" sooner does not wait as it is asked to, and is asked so often and no more.
+const ASKED_EVERY: Duration = Duration::from_secs(1);
+
+/// An order is brought so many times to a worker that says it never had it.
+const GIVEN_MAX: u32 = 3;
+
+/// After the end of a lease its worker is asked once more for what it had by then.
+const LAST_LOOK_AFTER: Duration = Duration::from_secs(1);
+
+/// What a cut makes is waited for so long; its receipt is collected later otherwise.
+const CUT_WITHIN: Duration = Duration::from_secs(15);
+
+/// A job at its worker.
+pub(super) struct AtWorker<'n> {
+    pub(super) node: &'n Node,
+    pub(super) placed: Placed,
+    pub(super) endpoint: Endpoint,
+    /// Ends when the task is not wanted any more.
+    pub(super) cancel: CancellationToken,
+}
+
+/// What asking a worker gave.
+enum Heard {
+    /// What it knows of the job.
+    Record(JobRecord),
+    /// It does not know the job.
+    Unknown,
+    /// It could not be asked, or made no sense.
+    Trouble(String),
+}
+
+/// What giving it the job gave.
+enum Given {
+    Taken,
+    /// It will not have it.
+    Refused(Reason),
+    /// It says that the request is wrong.
+    Wrong(Refusal),
+    /// Nobody knows whether it has it.
+    Trouble(String),
+}
+
+/// What is done next.
+enum Next {
+    Give,
+    Look,
+}
+
+impl AtWorker<'_> {
+    /// Gives the job to its worker, and follows it to its end. `body` is what was ordered, to be had again
+    /// where it is needed again; `given` says whether it may be there already.
+    pub(super) async fn run<B>(&self, given: bool, body: impl Fn() -> B) -> Came
+    where
+        B: Future<Output = Option<Bytes>>,
+    {
+        let follow = self.follow(given, body);
+        tokio::select! {
+            biased;
+            came = follow => came,
+            () = self.cancel.cancelled() => self.cut().await,
+            () = self.node.stopping.cancelled() => Came::of(Said::Left),
+        }
+    }
+
+    async fn follow<B>(&self, given: bool, body: impl Fn() -> B) -> Came
+    where
+        B: Future<Output = Option<Bytes>>,
+    {
+        let mut next = if given { Next::Look } else { Next::Give };
+        let mut times_given = 0;
+        let mut pause = PAUSE_MIN;
+        loop {
+            let late = self.is_over();
+            let trouble = match next {
+                Next::Give if late => return Came::nothing(Reason::TimedOut),
+                Next::Give => {
+                    times_given += 1;
+                    let Some(body) = body().await.filter(|body| self.is_ordered(body)) else {
+                        return self.lost("what was ordered cannot be sent again").await;
+                    };
+                    next = Next::Look;
+                    match self.give(body).await {
+                        Given::Taken => continue,
+                        Given::Refused(reason) => return self.refused(reason).await,
+                        Given::Wrong(refusal) => {
+                            self.placed.forget(self.node).await;
+                            return Came::of(Said::Wrong(refusal));
+                        }
+                        Given::Trouble(why) => why,
+                    }
+                }
+                Next::Look => match self.look(LONG_POLL).await {
+                    Heard::Record(record) => match record::read(record, self.placed.order()) {
+                        Some(came) => return came,
+                        None if late => return self.too_late().await,
+                        None => {
+                            pause = PAUSE_MIN;
+                            continue;
+                        }
+                    },
+                    Heard::Unknown if late || times_given >= GIVEN_MAX || self.has_expired() => {
+                        return self.lost("it does not have the job").await;
+                    }
+                    Heard::Unknown => {
+                        next = Next::Give;
+                        continue;
+                    }
+                    Heard::Trouble(why) => why,
+                },
+            };
+            if late {
+                return Came::nothing(Reason::TimedOut);
+            }
+            self.note_trouble(&trouble);
+            sleep(pause.min(self.time_left())).await;
+            pause = (pause * 2).min(PAUSE_MAX);
+        }
+    }
+
+    fn note_trouble(&self, why: &str) {
+        let worker = self.placed.order().worker;
+        tracing::debug!(worker = %worker.short(), why, "a worker that has a job cannot be asked now");
+        if let Some(upstream) = self.node.upstreams.all().iter().find(|one| one.node() == Some(worker)) {
+            upstream.failed(Instant::now());
+        }
+    }
+
+    /// Until after the end of the lease, when there is one last look.
+    fn time_left(&self) -> Duration {
+        let Some(by) = self.placed.order().answer_by else { return Duration::MAX };
+        Duration::from_millis(by.millis_since(clock::now())) + LAST_LOOK_AFTER
+    }
+
+    fn is_over(&self) -> bool {
+        self.placed.order().answer_by.is_some_and(|by| clock::now() > by)
+    }
+
+    fn has_expired(&self) -> bool {
+        clock::now() > self.placed.order().expires_at
+    }
+
+    fn is_ordered(&self, body: &Bytes) -> bool {
+        sha256(body) == self.placed.order().body_sha256
+    }
+
+    /// It is not there, and will not be.
+    async fn lost(&self, why: &str) -> Came {
+        self.placed.forget(self.node).await;
+        Came::bad(why)
+    }
+
+    async fn refused(&self, reason: Reason) -> Came {
+        if reason.is_refusal() {
+            self.placed.forget(self.node).await;
+        }
+        Came::nothing(reason)
+    }
+
+    /// It still runs, and nobody would pay for it any more: it need not go on.
+    async fn too_late(&self) -> Came {
+        let _ = self.ask(Method::DELETE, "", ANSWERED_WITHIN).await;
+        Came::nothing(Reason::TimedOut)
+    }
+
+    /// Cancels the job; what it made until then is paid for.
+    async fn cut(&self) -> Came {
+        let cut = async {
+            let mut heard = self.ask(Method::DELETE, "", ANSWERED_WITHIN).await;
+            loop {
+                match heard {
+                    Heard::Record(record) => match record::read(record, self.placed.order()) {
+                        Some(came @ Came { said: Said::Answered(_), .. }) => return came,
+                        Some(came) => return Came { said: Said::Cut, ..came },
+                        None => sleep(PAUSE_MIN).await,
+                    },
+                    // Never taken, or not to be asked: a receipt that there is is collected in the background.
+                    Heard::Unknown | Heard::Trouble(_) => return Came::of(Said::Cut),
+                }
+                heard = self.look(CUT_WITHIN).await;
+            }
+        };
+        tokio::time::timeout(CUT_WITHIN, cut).await.unwrap_or_else(|_| Came::of(Said::Cut))
+    }
+
+    async fn give(&self, body: Bytes) -> Given {
+        let Some(order) = self.placed.header() else { return Given::Trouble("the order is too long".into()) };
+        let me = HeaderValue::try_from(self.node.me.to_string());
+        let mut headers = vec![(HeaderName::from_static(ORDER_HEADER), order)];
+        headers.extend(me.ok().map(|me| (HeaderName::from_static(REQUESTER_HEADER), me)));
+        if self.endpoint != Endpoint::ChatCompletions {
+            let path = HeaderValue::from_static(self.endpoint.path());
+            headers.push((HeaderName::from_static(ENDPOINT_HEADER), path));
+        }
+        let question = Question { method: Method::POST, path: "/v1/jobs", headers, body };
+        let Some(to) = settling::destination(self.node, self.placed.order().worker) else {
+            return Given::Refused(Reason::Down("it is not known any more where it is".into()));
+        };
+        let asked =
+            fetch::ask_often(&self.node.connections, &to, &question, ANSWERED_WITHIN, RECORD_BYTES_MAX);
+        let (response, body) = match asked.await {
+            Ok(answered) => answered,
+            Err(error) if error.nothing_was_sent => return Given::Refused(Reason::Down(error.to_string())),
+            Err(error) => return Given::Trouble(error.to_string()),
+        };
+        fail_point::reached(FailPoint::OrderSent);
+        let status = response.status.as_u16();
+        if (200..300).contains(&status) {
+            return Given::Taken;
+        }
+        match refused(status, String::new(), &response, Bytes::from(body)) {
+            Outcome::Verdict(refusal) => Given::Wrong(refusal),
+            Outcome::Next(reason) => Given::Refused(reason),
+            // Neither is made of a status outside of 200 to 299.
+            Outcome::Whole(_) | Outcome::Stream(_) => Given::Taken,
+        }
+    }
+
+    /// What it knows of the job, as soon as that has ended or after `wait`.
+    async fn look(&self, wait: Duration) -> Heard {
+        let asked = Instant::now();
+        let wait = wait.min(self.time_left()).as_secs().max(1);
+        let heard = self.ask(Method::GET, &format!("?wait={wait}"), ANSWERED_WITHIN).await;
+        if let Heard::Record(record) = &heard
+            && matches!(record.status, JobStatus::Queued | JobStatus::Running)
+        {
+            sleep(ASKED_EVERY.min(self.time_left()).saturating_sub(asked.elapsed())).await;
+        }
+        heard
+    }
+
+    async fn ask(&self, method: Method, query: &str, timeout: Duration) -> Heard {
+        let worker = self.placed.order().worker;
+        let Some(to) = settling::destination(self.node, worker) else {
+            return Heard::Trouble("it is not known where the worker is".into());
+        };
+        let path = format!("/v1/jobs/{}", self.placed.order().order_id);
+        let asked = Asked { worker, method: method.as_str(), path: &path };
+        let auth = Auth::sign(&self.node.identity.node, &asked, clock::now()).to_header();
+        let Ok(auth) = HeaderValue::try_from(auth) else { return Heard::Trouble("no auth".into()) };
+        let cancels = method == Method::DELETE;
+        let path = format!("{path}{query}");
+        let headers = vec![(HeaderName::from_static(AUTH_HEADER), auth)];
+        let question = Question { method, path: &path, headers, body: Bytes::new() };
+        let answered =
+            fetch::ask_often(&self.node.connections, &to, &question, timeout, RECORD_BYTES_MAX).await;
+        match answered.map(|(response, body)| (response.status.as_u16(), body)) {
+            Ok((200, body)) => match serde_json::from_slice(&body) {
+                Ok(record) => Heard::Record(record),
+                Err(error) => Heard::Trouble(format!("its record of the job is none: {error}")),
+            },
+            Ok((404, _)) => Heard::Unknown,
+            // It is over already: what came of it is asked next.
+            Ok((409, _)) if cancels => Box::pin(self.ask(Method::GET, "", timeout)).await,
+            Ok((status, _)) => Heard::Trouble(format!("it answered {status} when it was asked for a job")),
+            Err(error) => Heard::Trouble(error.to_string()),
+        }
+    }
+}
