@@ -32,6 +32,8 @@ pub enum Failure {
     InvalidAuth { message: String },
     /// What is asked for is being made.
     NotReady,
+    /// The job is over, or nobody who may cut it asks.
+    NotCancellable,
     /// Nobody known has the model.
     ModelNotFound { model: ModelName, near: Vec<String> },
     /// No such route or thing.
@@ -203,6 +205,9 @@ impl Failure {
             Failure::NotReady => {
                 row(409, INVALID, "not_ready", "this order is still being served; ask again later".into(), Retry::After(COME_BACK_SECS))
             }
+            Failure::NotCancellable => {
+                refused(409, "not_cancellable", "this job is over, or runs for somebody else; there is nothing to cancel".into())
+            }
             Failure::ModelNotFound { model, near } => {
                 Row { param: Some("model".into()), ..refused(404, "model_not_found", model_not_found(model, near)) }
             }
@@ -322,6 +327,7 @@ mod tests {
             Failure::AckRequired { unacknowledged: 1, allowed: 1 },
             Failure::InvalidAuth { message: "sign it".into() },
             Failure::NotReady,
+            Failure::NotCancellable,
             Failure::ModelNotFound { model: "llama".parse().unwrap(), near: vec!["llama3.1:8b".into()] },
             Failure::NotFound { what: "this".into() },
             Failure::MethodNotAllowed { allow: "GET" },

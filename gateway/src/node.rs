@@ -3,6 +3,7 @@
 use crate::{
     admit,
     failure::Failure,
+    lending::Lending,
     metrics::Metrics,
     prober::Prober,
     settings::{self, Reading, Settings, Source, Stamp},
@@ -53,6 +54,8 @@ pub struct Node {
     pub slots: Arc<Slots>,
     /// The worker's room in the engine.
     pub engine: Engine,
+    /// Jobs of others that wait for it.
+    pub lending: Lending,
     pub body_memory: Arc<Semaphore>,
     pub metrics: Metrics,
     /// Background work; awaited at the end.
@@ -115,6 +118,7 @@ impl Node {
             connections,
             slots: Slots::new(config.gateway.queue),
             engine: Engine::new(&config.worker),
+            lending: Lending::default(),
             body_memory: admit::body_memory(),
             metrics,
             tasks: TaskTracker::new(),

@@ -13,6 +13,7 @@ pub mod crew;
 pub mod engine;
 pub mod forge;
 pub mod home;
+pub mod jobs;
 pub mod lab;
 pub mod meeting;
 pub mod node;

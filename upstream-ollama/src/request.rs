@@ -6,11 +6,13 @@
 mod bad_body;
 mod change;
 mod key;
+mod metadata;
 mod read;
 #[cfg(test)]
 mod tests;
 
 pub use bad_body::BadBody;
+pub use metadata::without_metadata;
 
 use crate::members::{Member, Span};
 use bytes::Bytes;

@@ -2,23 +2,25 @@
 //!
 //! The owner's own work first; then round-robin between requesters, by who was served longest ago; within
 //! one requester the oldest first. A job that ran when its process died is queued again, with the order
-//! that it came with. Its result is stored before its receipt is claimed in the ledger, and marked when
+//! that it came with; so is one that could not be run now ([`Lent::put_back`]). Its result is stored before its receipt is claimed in the ledger, and marked when
 //! it was: what stands between is found by [`Lent::unclaimed`] and claimed again, which the ledger takes as
 //! the same.
 
 mod ask;
+mod back;
 mod end;
 mod next;
 pub(crate) mod schema;
 mod submit;
 mod sweep;
 
-pub use ask::{LentCounts, LentView, Unclaimed};
+pub use ask::{LentCounts, LentView, Queued, Unclaimed};
+pub use back::PutBack;
 pub use end::{CancelLentError, LentCancel, LentEnd, NotRunning};
 pub use submit::{LentLimits, LentOrder, NewLent, SubmitError, Whose};
 pub(crate) use sweep::sweep;
 
-use crate::handle::Work;
+use crate::{endpoint::Endpoint, handle::Work};
 use protocol::{ModelName, Requester, Timestamp};
 
 /// The queue; see the module.
@@ -45,6 +47,8 @@ pub struct LentJob {
     pub order: Option<String>,
     /// What completes later is nobody's debt.
     pub answer_by: Option<Timestamp>,
+    /// What it asks for.
+    pub endpoint: Endpoint,
     /// As asked.
     pub model: ModelName,
     /// The request, byte for byte.

@@ -47,6 +47,8 @@ pub enum Step {
     LentQueued,
     /// It is begun.
     LentBegun,
+    /// It waits again, since it could not be run.
+    LentBack,
     /// Its result and receipt are kept.
     LentDone,
     /// Its receipt stands in the ledger.
@@ -61,7 +63,7 @@ pub enum Step {
 
 impl Step {
     /// All of them, in the order in which they stand here.
-    pub const ALL: [Step; 25] = [
+    pub const ALL: [Step; 26] = [
         Step::UploadBegun,
         Step::UploadNamed,
         Step::FileKept,
@@ -82,6 +84,7 @@ impl Step {
         Step::JobCancelled,
         Step::LentQueued,
         Step::LentBegun,
+        Step::LentBack,
         Step::LentDone,
         Step::LentClaimed,
         Step::LentAcknowledged,
@@ -112,6 +115,7 @@ impl Step {
             Step::JobCancelled => "job-cancelled",
             Step::LentQueued => "lent-queued",
             Step::LentBegun => "lent-begun",
+            Step::LentBack => "lent-back",
             Step::LentDone => "lent-done",
             Step::LentClaimed => "lent-claimed",
             Step::LentAcknowledged => "lent-acknowledged",

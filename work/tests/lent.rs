@@ -4,11 +4,12 @@
 mod common;
 
 use common::{Home, NOW, later};
-use protocol::{NodeId, Requester};
+use protocol::{NodeId, Requester, canonical::sha256};
 use work::{
-    JobError, JobStatus, JsonLine, Metadata, Work,
+    Endpoint, JobError, JobStatus, JsonLine, Metadata, Work,
     lent::{
-        CancelLentError, LentCancel, LentEnd, LentLimits, LentOrder, NewLent, NotRunning, SubmitError, Whose,
+        CancelLentError, LentCancel, LentEnd, LentLimits, LentOrder, NewLent, NotRunning, PutBack,
+        SubmitError, Whose,
     },
 };
 
@@ -19,11 +20,16 @@ fn from(requester: u8) -> Whose {
 }
 
 fn job(whose: Whose, order: Option<&str>) -> NewLent {
-    let order =
-        order.map(|id| LentOrder { id: id.into(), signed: format!("{{\"o\":\"{id}\"}}"), answer_by: None });
+    let order = order.map(|id| LentOrder {
+        id: id.into(),
+        signed: format!("{{\"o\":\"{id}\"}}"),
+        sha256: sha256(id.as_bytes()),
+        answer_by: None,
+    });
     NewLent {
         whose,
         order,
+        endpoint: Endpoint::Embeddings,
         model: "m".parse().unwrap(),
         metadata: Metadata::default(),
         body: b"{\"n\":0.20}".to_vec(),
@@ -109,12 +115,16 @@ async fn a_result_stays_until_it_is_acknowledged_and_what_became_of_it_for_thirt
 
     let due = work.lent().unclaimed().await.unwrap();
     assert_eq!((due.len(), due[0].receipt.as_str()), (1, "{\"receipt\":7}"));
-    work.lent().acknowledged("x").await.unwrap();
-    assert!(work.lent().get("x").await.unwrap().unwrap().record.result.is_some(), "not before it is claimed");
+    assert!(shown.claim_due && shown.order.is_some());
+    let acknowledged = async || {
+        work.lent().acknowledged_orders(vec![sha256(b"another"), sha256(b"x")]).await.unwrap();
+        work.lent().get("x").await.unwrap().unwrap()
+    };
+    assert!(acknowledged().await.record.result.is_some(), "not before it is claimed");
     work.lent().claimed("x").await.unwrap();
     assert!(work.lent().unclaimed().await.unwrap().is_empty());
-    work.lent().acknowledged("x").await.unwrap();
-    let left = work.lent().get("x").await.unwrap().unwrap();
+    let left = acknowledged().await;
+    assert!(left.order.is_none() && !left.claim_due);
     assert!(left.ordered && left.record.result.is_none() && left.record.status == JobStatus::Done);
     submit(&work, from(1), "x").await;
     assert_eq!(status(&work, "x").await, JobStatus::Done, "its order does not run twice");
@@ -206,4 +216,46 @@ async fn a_job_without_an_order_has_a_name_that_nobody_guesses() {
     assert_ne!(one, two);
     assert_eq!(one.len(), 36);
     assert!(!work.lent().get(&one).await.unwrap().unwrap().ordered);
+}
+
+#[tokio::test]
+async fn what_cannot_be_run_now_waits_in_its_old_place_and_only_tries_count() {
+    let home = Home::new();
+    let work = home.open();
+    submit(&work, from(1), "first").await;
+    submit(&work, from(1), "second").await;
+    for attempt in [PutBack::Untried, PutBack::Tried] {
+        let job = work.lent().next(NOW).await.unwrap().unwrap();
+        assert_eq!((job.id.as_str(), job.attempts, job.endpoint), ("first", 1, Endpoint::Embeddings));
+        work.lent().put_back("first", attempt, later(10), NOW).await.unwrap();
+        assert_eq!(status(&work, "first").await, JobStatus::Queued);
+        assert_eq!(next(&work).await.as_deref(), Some("second"), "who can run goes on");
+        work.lent().put_back("second", PutBack::Untried, NOW, NOW).await.unwrap();
+        let raw = home.raw();
+        raw.execute("UPDATE lent SET held_until = 0 WHERE id = 'first' AND attempts = 0", []).unwrap();
+    }
+    assert_eq!(next(&work).await.as_deref(), Some("second"));
+    assert!(!work.lent().waits(later(9)).await.unwrap() && work.lent().waits(later(10)).await.unwrap());
+    assert_eq!(work.lent().next(later(10)).await.unwrap().unwrap().attempts, 2);
+    work.lent().cancel("first", NOW).await.unwrap();
+    work.lent().put_back("first", PutBack::Tried, NOW, NOW).await.unwrap();
+    assert_eq!(status(&work, "first").await, JobStatus::Error, "a cancelled one ends in place of it");
+    let theirs = work.lent().put_back("first", PutBack::Tried, NOW, NOW).await;
+    assert!(matches!(theirs, Err(NotRunning::NotHere)));
+}
+
+#[tokio::test]
+async fn what_waits_is_listed_with_its_order_and_what_is_over_is_told_from_what_is_not() {
+    let home = Home::new();
+    let work = home.open();
+    for id in ["runs", "waits", "over"] {
+        submit(&work, from(1), id).await;
+    }
+    next(&work).await.unwrap();
+    work.lent().cancel("over", NOW).await.unwrap();
+    let queued = work.lent().queued().await.unwrap();
+    assert_eq!((queued.len(), queued[0].id.as_str(), queued[0].whose), (1, "waits", from(1)));
+    assert_eq!(queued[0].order.as_deref(), Some("{\"o\":\"waits\"}"));
+    let ids = ["runs", "waits", "over", "unknown"].map(str::to_owned).to_vec();
+    assert_eq!(work.lent().over(ids).await.unwrap(), ["over", "unknown"]);
 }

@@ -49,6 +49,11 @@ impl Upstream {
         }
     }
 
+    /// What its breaker says of the next request.
+    pub fn admission(&self, now: Instant) -> Admission {
+        self.health.lock().breaker.admission(now)
+    }
+
     /// When it may be free again, if it said that it is busy.
     pub fn busy_until(&self) -> Option<Instant> {
         self.health.lock().busy_until

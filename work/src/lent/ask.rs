@@ -1,13 +1,13 @@
 //! What can be asked of the queue.
 
-use super::{Lent, Whose, key_from, state};
+use super::{Lent, Whose, claim, key_from, state};
 use crate::{
     job_record::{JobError, JobRecord, JobStatus, raw},
     limits::LISTED_MAX,
     metadata::Metadata,
     store::{
         error::StoreError,
-        tx::{damaged, moment, natural},
+        tx::{View, damaged, integer, moment, natural},
     },
 };
 use protocol::Timestamp;
@@ -20,6 +20,11 @@ pub struct LentView {
     pub whose: Whose,
     /// Whether it came with an order, whatever was forgotten since.
     pub ordered: bool,
+    /// The signed order, until it was acknowledged.
+    pub order: Option<String>,
+    /// It has ended, and nobody has said yet that its receipt stands in the ledger: who saw it now could
+    /// acknowledge what the ledger does not know.
+    pub claim_due: bool,
     /// What polling says.
     pub record: JobRecord,
 }
@@ -37,6 +42,17 @@ pub struct LentCounts {
     pub error: u64,
 }
 
+/// A job that waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Queued {
+    /// Its name.
+    pub id: String,
+    /// Who asked.
+    pub whose: Whose,
+    /// The signed order, as it came.
+    pub order: Option<String>,
+}
+
 /// A job whose receipt may not be in the ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unclaimed {
@@ -52,7 +68,7 @@ impl Lent<'_> {
     /// A job by its id. `None` if it is not known, or was forgotten.
     pub async fn get(self, id: &str) -> Result<Option<LentView>, StoreError> {
         const GET: &str = "SELECT own, requester, id, state, created_at, started_at, ended_at, result, \
-            error_type, error_message, metadata, receipt, ordered FROM lent WHERE id = ?1";
+            error_type, error_message, metadata, receipt, ordered, signed_order, claim FROM lent WHERE id = ?1";
         let id = id.to_owned();
         self.work.read(move |view| view.one(GET, [id], shown)).await
     }
@@ -72,6 +88,40 @@ impl Lent<'_> {
             }
         }
         Ok(counts)
+    }
+
+    /// Whether a job may be begun now. It costs less than [`Lent::next`], which writes.
+    pub async fn waits(self, now: Timestamp) -> Result<bool, StoreError> {
+        const WAITS: &str = "SELECT EXISTS (SELECT 1 FROM lent WHERE state = 0 AND held_until <= ?1)";
+        let now = integer(now.as_millis());
+        Ok(self.work.read(move |view| view.number(WAITS, [now])).await? == 1)
+    }
+
+    /// All jobs that wait: after a start, what was reserved for them is to be reserved again.
+    pub async fn queued(self) -> Result<Vec<Queued>, StoreError> {
+        const QUEUED: &str =
+            "SELECT id, own, requester, signed_order FROM lent WHERE state = 0 ORDER BY seq LIMIT ?1";
+        let read = |row: &Row<'_>| {
+            let requester = key_from(row.get_ref(2)?.as_bytes()?);
+            let whose = if row.get(1)? { Whose::Own } else { Whose::Other(requester) };
+            Ok(Queued { id: row.get(0)?, whose, order: row.get(3)? })
+        };
+        self.work.read(move |view| view.all(QUEUED, [LISTED_MAX as i64], read)).await
+    }
+
+    /// Those of `ids` that have ended, or were forgotten.
+    pub async fn over(self, ids: Vec<String>) -> Result<Vec<String>, StoreError> {
+        const ALIVE: &str = "SELECT EXISTS (SELECT 1 FROM lent WHERE id = ?1 AND state <= 1)";
+        let look = move |view: View<'_>| {
+            let mut over = Vec::new();
+            for id in ids {
+                if view.number(ALIVE, [&id])? == 0 {
+                    over.push(id);
+                }
+            }
+            Ok(over)
+        };
+        self.work.read(look).await
     }
 
     /// Jobs that ended with a receipt of which nobody said that it is claimed: to be claimed again after
@@ -115,5 +165,6 @@ fn shown(row: &Row<'_>) -> rusqlite::Result<LentView> {
         signed_receipt: raw(row.get(11)?),
     };
     let whose = if own { Whose::Own } else { Whose::Other(requester) };
-    Ok(LentView { whose, ordered: row.get(12)?, record })
+    let claim_due = row.get::<_, i64>(14)? == claim::DUE;
+    Ok(LentView { whose, ordered: row.get(12)?, order: row.get(13)?, claim_due, record })
 }

@@ -105,6 +105,17 @@ impl Lent<'_> {
         self.work.write(Step::LentAcknowledged, forget).await
     }
 
+    /// The same of the jobs whose orders have these hashes; those that are no jobs' are passed over.
+    pub async fn acknowledged_orders(self, orders: Vec<[u8; 32]>) -> Result<(), StoreError> {
+        const FORGET: &str = "UPDATE lent SET bytes = 0, result = NULL, receipt = NULL, signed_order = NULL, \
+            metadata = NULL WHERE order_sha256 = ?1 AND state >= 2 AND claim <> 1";
+        let forget = move |tx: &Tx<'_>| {
+            orders.iter().try_for_each(|order| tx.run(FORGET, [order]).map(|_| ()))?;
+            Ok(Ok(()))
+        };
+        self.work.write(Step::LentAcknowledged, forget).await
+    }
+
     /// Cancels what waits; marks what runs for cutting. Twice is the same as once.
     pub async fn cancel(self, id: &str, now: Timestamp) -> Result<LentCancel, CancelLentError> {
         let id = id.to_owned();

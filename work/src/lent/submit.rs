@@ -2,6 +2,7 @@
 
 use super::{Lent, key_of, state};
 use crate::{
+    endpoint::Endpoint,
     id, limits,
     metadata::Metadata,
     step::Step,
@@ -29,6 +30,8 @@ pub struct LentOrder {
     pub id: String,
     /// `{"order","signature"}`, as it came.
     pub signed: String,
+    /// Its hash, by which acknowledgements name it.
+    pub sha256: [u8; 32],
     /// Its `answerBy`.
     pub answer_by: Option<Timestamp>,
 }
@@ -40,6 +43,8 @@ pub struct NewLent {
     pub whose: Whose,
     /// With which order; without one the job gets a random id.
     pub order: Option<LentOrder>,
+    /// What it asks for.
+    pub endpoint: Endpoint,
     /// As asked.
     pub model: ModelName,
     /// What is given back with its record.
@@ -149,8 +154,8 @@ fn refusal(tx: &Tx<'_>, job: &NewLent, id: &str, limits: LentLimits) -> rusqlite
 
 fn insert(tx: &Tx<'_>, job: &NewLent, id: &str, now: Timestamp) -> rusqlite::Result<()> {
     const INSERT: &str = "INSERT INTO lent (id, requester, own, ordered, state, bytes, answer_by, \
-        created_at, model, metadata, signed_order, body) \
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+        created_at, model, metadata, signed_order, body, endpoint, order_sha256) \
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
     let (requester, own) = who(job.whose);
     let answer_by = job.order.as_ref().and_then(|order| order.answer_by);
     let row = params![
@@ -166,6 +171,8 @@ fn insert(tx: &Tx<'_>, job: &NewLent, id: &str, now: Timestamp) -> rusqlite::Res
         job.metadata.to_column(),
         job.order.as_ref().map(|order| &order.signed),
         job.body,
+        job.endpoint.code(),
+        job.order.as_ref().map(|order| order.sha256),
     ];
     tx.run(INSERT, row).map(|_| ())
 }

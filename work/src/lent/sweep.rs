@@ -1,6 +1,6 @@
 //! What dead processes ran is queued again; what is over long enough is forgotten.
 
-use super::{claim, state};
+use super::{claim, next::drop_late, state};
 use crate::{
     limits::{LENT_ATTEMPTS_MAX, LENT_ENDED_MAX, LENT_KEPT_MS, ROWS_AT_ONCE},
     store::tx::{Tx, integer},
@@ -11,6 +11,7 @@ use rusqlite::params;
 /// Part of [`crate::Work::sweep`]; `dead` are processes that died.
 pub(crate) fn sweep(tx: &Tx<'_>, dead: &[i64], now: Timestamp) -> rusqlite::Result<()> {
     dead.iter().try_for_each(|instance| take_back(tx, *instance, now))?;
+    drop_late(tx, now)?;
     forget(tx, now)
 }
 

@@ -14,7 +14,7 @@ use work::{
     batches::{Batch, BatchStatus, NewBatch},
     files::FilePage,
     jobs::NewJob,
-    lent::{LentEnd, LentLimits, LentOrder, NewLent, Whose},
+    lent::{LentEnd, LentLimits, LentOrder, NewLent, PutBack, Whose},
     tasks::{Charge, NewLease, OpenLease, Verdict, WaitingTask, Wanted},
 };
 
@@ -184,7 +184,13 @@ async fn lent(node: &Node) {
     let lent = node.work.lent();
     let new = |id: &str| NewLent {
         whose: Whose::Other(Requester::Anonymous),
-        order: Some(LentOrder { id: id.into(), signed: format!("{{\"order\":\"{id}\"}}"), answer_by: None }),
+        order: Some(LentOrder {
+            id: id.into(),
+            signed: format!("{{\"order\":\"{id}\"}}"),
+            sha256: [id.len() as u8; 32],
+            answer_by: None,
+        }),
+        endpoint: Endpoint::ChatCompletions,
         model: "m".parse().unwrap(),
         metadata: Metadata::default(),
         body: b"{}".to_vec(),
@@ -194,6 +200,10 @@ async fn lent(node: &Node) {
     }
     let _ = lent.cancel("cancelled", NOW).await;
     while let Some(job) = lent.next(NOW).await.unwrap() {
+        if job.attempts == 1 {
+            lent.put_back(&job.id, PutBack::Tried, NOW, NOW).await.unwrap();
+            continue;
+        }
         node.log("ran", &job.id);
         let result = JsonLine::new(b"{\"n\":1}".to_vec()).unwrap();
         let end = LentEnd::Done { result, receipt: Some("{\"receipt\":1}".into()) };
