@@ -61,6 +61,8 @@ pub struct Node {
     pub open: TaskTracker,
     /// There is something to tell a worker: its next request may depend on it.
     pub settle_now: Notify,
+    /// A batch was created, whose lines are to be read.
+    pub validate_now: Notify,
     /// Cancelled when the node is to stop.
     pub stopping: CancellationToken,
     ledger_failed_at: Mutex<Option<Instant>>,
@@ -118,6 +120,7 @@ impl Node {
             tasks: TaskTracker::new(),
             open: TaskTracker::new(),
             settle_now: Notify::new(),
+            validate_now: Notify::new(),
             stopping: CancellationToken::new(),
             ledger_failed_at: Mutex::default(),
             spread: AtomicUsize::new(0),

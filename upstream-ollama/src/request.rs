@@ -7,10 +7,12 @@ mod bad_body;
 mod change;
 mod key;
 mod read;
+mod take;
 #[cfg(test)]
 mod tests;
 
 pub use bad_body::BadBody;
+pub use take::{Ambiguous, Taken, take_member};
 
 use crate::members::{Member, Span};
 use bytes::Bytes;
