@@ -2,6 +2,7 @@
 
 use crate::{
     admit,
+    asynchronous::respond_async,
     attempt::{Ask, Timeouts},
     books::{Books, Served},
     candidates::{Reachable, Sought, path_at},
@@ -85,6 +86,10 @@ async fn begin<'a>(
         Ok(view) => view,
         Err(bad) => return down.fail(&bad.into()).await.map(|()| None),
     };
+    // A stream is not put off: who reads it is there.
+    if !view.stream && respond_async::is_preferred(&down.session.req_header().headers) {
+        return Box::pin(respond_async::take_on(node, down, path, &body.bytes)).await.map(|()| None);
+    }
     let route = config.route_for(view.model.as_str()).into_owned();
     let request = Request { path, view, body: body.bytes.clone(), config, route, forwarded: forwarded(down) };
     let mut exchange =

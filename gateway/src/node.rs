@@ -66,6 +66,8 @@ pub struct Node {
     pub settle_now: Notify,
     /// Something waits in `work`, or is to be cancelled there, since this moment.
     pub work_now: Notify,
+    /// A batch was created, whose lines are to be read.
+    pub validate_now: Notify,
     /// Cancelled when the node is to stop.
     pub stopping: CancellationToken,
     ledger_failed_at: Mutex<Option<Instant>>,
@@ -125,6 +127,7 @@ impl Node {
             open: TaskTracker::new(),
             settle_now: Notify::new(),
             work_now: Notify::new(),
+            validate_now: Notify::new(),
             stopping: CancellationToken::new(),
             ledger_failed_at: Mutex::default(),
             spread: AtomicUsize::new(0),

@@ -1,6 +1,7 @@
 //! What a node says of itself: models, peers, books, capacity, health, metrics.
 
 use crate::{
+    asynchronous::batches,
     downstream::{Downstream, Gone},
     exchange::Role,
     explain,
@@ -51,6 +52,7 @@ pub async fn answer(
         Report::Ledger => ledger(node, query).await,
         Report::Capacity => capacity(node).await,
         Report::Metrics => return metrics(node, role, down).await,
+        Report::Progress(id) => batches::progress(node, id).await,
     };
     match value {
         Ok(value) => down.json(200, &value).await,

@@ -52,6 +52,8 @@ pub enum Report<'p> {
     Healthz,
     Readyz,
     Metrics,
+    /// How a batch gets on.
+    Progress(&'p str),
 }
 
 impl<'p> Route<'p> {
@@ -61,7 +63,10 @@ impl<'p> Route<'p> {
             let report = match path {
                 "/route" => Report::Route,
                 "/peers" => Report::Peers,
-                _ => return None,
+                _ => match path.strip_prefix("/batches/").and_then(|rest| rest.strip_suffix("/progress")) {
+                    Some(id) => Report::Progress(id),
+                    None => return Self::whole(role, path),
+                },
             };
             return Some(Route::Report(report));
         }
@@ -70,7 +75,7 @@ impl<'p> Route<'p> {
         {
             return Some(if order == "ack" { Route::Acks } else { Route::Receipt(order) });
         }
-        if let Some(whole) = Self::whole(gateway, path) {
+        if let Some(whole) = Self::whole(role, path) {
             return Some(whole);
         }
         let report = match path {
@@ -92,12 +97,17 @@ impl<'p> Route<'p> {
         Some(Route::Report(report))
     }
 
-    fn whole(gateway: bool, path: &'p str) -> Option<Self> {
+    fn whole(role: Role, path: &'p str) -> Option<Self> {
         let below = |root| path.strip_prefix(root).filter(|rest| rest.is_empty() || rest.starts_with('/'));
-        let jobs = if gateway { Whole::Jobs } else { Whole::Lending };
-        let parts = [("/v1/jobs", jobs), ("/v1/files", Whole::Files), ("/v1/batches", Whole::Batches)];
-        let parts = parts.into_iter().filter(|(_, whole)| gateway || *whole == Whole::Lending);
-        parts.filter_map(|(root, whole)| Some(Route::Whole(whole, below(root)?))).next()
+        let parts: &[(&str, Whole)] = match role {
+            Role::Worker => &[("/v1/jobs", Whole::Lending)],
+            Role::Gateway => {
+                &[("/v1/jobs", Whole::Jobs), ("/v1/files", Whole::Files), ("/v1/batches", Whole::Batches)]
+            }
+            // What `lobstah batch` needs, so that it needs no key.
+            Role::Owner => &[("/v1/files", Whole::Files), ("/v1/batches", Whole::Batches)],
+        };
+        parts.iter().find_map(|(root, whole)| Some(Route::Whole(*whole, below(root)?)))
     }
 
     fn allow(self) -> &'static str {

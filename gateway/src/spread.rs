@@ -127,6 +127,10 @@ impl<'n> Spread<'n> {
     /// Cancels what is not wanted any more. True: then it is to be looked what waits.
     async fn tend<'s>(&'s self, going: &mut Going<'s>) -> bool {
         self.money.lock().look_again();
+        // Another process of this home may have died.
+        if let Ok(leases) = self.node.work.tasks().adopt().await {
+            leases.into_iter().for_each(|lease| self.take_over(lease, false, going));
+        }
         match self.node.work.tasks().to_cancel().await {
             Ok(leases) => {
                 self.cancel(&leases);

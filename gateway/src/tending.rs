@@ -1,7 +1,8 @@
 //! The background work on jobs and batches: what was left over is taken up at the start, what lapsed or
-//! expired is noticed, and two loops work: [`lending`] on what others gave, [`spread`] on what waits here.
+//! expired is noticed, and three loops work: [`lending`] on what others gave, [`spread`] on what waits here,
+//! [`paperwork`] on the files of batches.
 
-use crate::{clock, lending, node::Node, spread};
+use crate::{asynchronous::paperwork, clock, lending, node::Node, spread};
 use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -17,7 +18,7 @@ pub async fn run(node: &Node, worker_listens: bool) {
             lending::run(node).await;
         }
     };
-    tokio::join!(keep_tidy(node), lending, spread::run(node));
+    tokio::join!(keep_tidy(node), lending, spread::run(node), paperwork::run(node));
 }
 
 async fn keep_tidy(node: &Node) {

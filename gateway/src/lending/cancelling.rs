@@ -30,7 +30,7 @@ pub(super) async fn serve(node: &Node, down: &mut Downstream, id: &str) -> Resul
 async fn cancel(node: &Node, id: &str, asks: Asks) -> Result<JobRecord, Failure> {
     let now = reading::until_over(node, id, Duration::ZERO).await?;
     if now.status == JobStatus::Running && asks == Asks::Anybody {
-        return Err(Failure::NotCancellable);
+        return Err(over());
     }
     match node.work.lent().cancel(id, clock::now()).await {
         Ok(LentCancel::Cancelled) => {
@@ -43,10 +43,15 @@ async fn cancel(node: &Node, id: &str, asks: Asks) -> Result<JobRecord, Failure>
             let record = reading::until_over(node, id, CUT_WITHIN).await?;
             // It came to its end before it could be cut.
             let came_too_late = record.status == JobStatus::Done;
-            if came_too_late { Err(Failure::NotCancellable) } else { Ok(record) }
+            if came_too_late { Err(over()) } else { Ok(record) }
         }
-        Err(CancelLentError::NotCancellable) => Err(Failure::NotCancellable),
+        Err(CancelLentError::NotCancellable) => Err(over()),
         Err(CancelLentError::NotFound) => Err(Failure::NotFound { what: format!("the job {id}") }),
         Err(CancelLentError::Store(error)) => Err(Failure::Internal { message: error.to_string() }),
     }
+}
+
+fn over() -> Failure {
+    let message = "this job is over, or runs for somebody else; there is nothing to cancel".to_owned();
+    Failure::NotCancellable { message }
 }

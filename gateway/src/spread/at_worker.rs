@@ -22,15 +22,12 @@ use http::{HeaderName, HeaderValue, Method};
 use protocol::{
     auth::{Asked, Auth},
     canonical::sha256,
-    carriers::{AUTH_HEADER, ORDER_HEADER, REQUESTER_HEADER},
+    carriers::{AUTH_HEADER, ENDPOINT_HEADER, ORDER_HEADER, REQUESTER_HEADER},
 };
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use work::{Endpoint, JobRecord, JobStatus, limits::ANSWER_BYTES_MAX};
-
-/// Names the route that a job is for, where it is not `/v1/chat/completions`.
-const ENDPOINT_HEADER: &str = "x-lobstah-endpoint";
 
 /// The worker answers when the job has ended, or after this.
 const LONG_POLL: Duration = Duration::from_secs(30);

@@ -11,7 +11,7 @@ use protocol::{
     canonical::CanonicalBytes,
     judge::{self, Dispute, Judgement, Received, Seen},
 };
-use serde_json::{Value, json, value::RawValue};
+use serde_json::{json, value::RawValue};
 use work::{JobError, JobRecord, JobStatus};
 
 /// What came of a job by its record; `None` while it waits or runs.
@@ -38,8 +38,7 @@ fn done(record: JobRecord, order: &Verified<Order>) -> Came {
 
 /// The answer as the receipt of a job speaks of it (SPEC section 4).
 fn seen(answer: &Answer) -> Option<Seen> {
-    let value: Value = serde_json::from_str(answer.body.as_str()).ok()?;
-    let canonical = CanonicalBytes::of(&value).ok()?;
+    let canonical = CanonicalBytes::of_text(answer.body.as_str().as_bytes()).ok()?;
     let bytes = canonical.as_bytes().len() as u64;
     Some(Seen { bytes, sha256: canonical.sha256(), text_bytes: Some(bytes) })
 }
@@ -97,6 +96,7 @@ fn papers(
 mod tests {
     use super::*;
     use protocol::{Credits, Keypair, Price, Requester, Timestamp, Usage, canonical::sha256, receipt::Nonce};
+    use serde_json::Value;
 
     const NOW: u64 = 1_790_000_000_000;
     const RESULT: &str =

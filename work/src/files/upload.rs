@@ -129,6 +129,15 @@ impl Files<'_> {
 }
 
 impl Upload {
+    /// Says anew what the file is: a form may tell it behind the bytes. Only what was begun as a batch's
+    /// input is checked as one.
+    pub fn amend(&mut self, new: NewFile) -> Result<(), UploadError> {
+        check(&new)?;
+        self.checker = self.checker.take().filter(|_| new.purpose == Purpose::Batch);
+        self.new = new;
+        Ok(())
+    }
+
     /// Takes the next bytes, cut anywhere.
     pub async fn write(&mut self, chunk: &[u8]) -> Result<(), UploadError> {
         self.bytes += chunk.len() as u64;
