@@ -1,7 +1,7 @@
 //! What waits here (lines of batches, jobs) is spread over all machines that will have it.
 //!
 //! One loop ([`run`]) looks what waits, decides where it goes ([`choose`], pure), and lets each task fly on its
-//! own: leased, ordered, given to its upstream, landed (`flight.rs`, `at_worker.rs`, `landing.rs`). What came of it, and
+//! own: leased, ordered, given to its upstream, landed (`flight.rs`, `ordering.rs`, `at_worker.rs` or `at_engine.rs`, `landing.rs`). What came of it, and
 //! what that means, is decided by `came.rs` and `record.rs`, which are pure too. After a start the leases of
 //! processes that died are taken over first (`adopted.rs`).
 //!
@@ -10,6 +10,7 @@
 
 mod adopted;
 mod answer;
+mod at_engine;
 mod at_worker;
 mod came;
 mod choose;
@@ -18,6 +19,7 @@ mod hedging;
 mod landing;
 mod lease_time;
 mod money;
+mod ordering;
 mod past;
 mod placing;
 mod reach;

@@ -23,7 +23,9 @@ async fn the_lines_of_a_worker_that_dies_go_to_others_and_rubbish_is_no_answer()
         _ => vec![rogue::answer(200, "", r#"{"jobId":"x","status":"done","createdAt":1,"result":[1,2]}"#)],
     })
     .await;
-    [&one, &dies].map(|worker| worker.engine.handle.set(pace(3, Duration::from_millis(20))));
+    for worker in [&one, &dies] {
+        worker.engine.handle.set(pace(3, Duration::from_millis(20)));
+    }
     let gateway = gateway_of([&one, &dies]).rogue(&rubbish).route(SHORT_LEASES).start().await;
     let id = gateway.begin_batch(&short_lines(MODEL, LINES), json!({})).await;
     gateway.batch_reaches(&id, LINES as u64 / 3, A_WHILE).await;

@@ -27,9 +27,11 @@ impl Money {
         *flying == 1
     }
 
-    /// It ended: what it did not use may be spent.
-    pub(super) fn end(&mut self, batch: &str) {
-        self.short.remove(batch);
+    /// It ended. If it was leased, what it did not use may be spent.
+    pub(super) fn end(&mut self, batch: &str, was_leased: bool) {
+        if was_leased {
+            self.short.remove(batch);
+        }
         if let Some(flying) = self.flying.get_mut(batch) {
             *flying -= 1;
             if *flying == 0 {
@@ -89,11 +91,14 @@ mod tests {
         assert!(money.begin("a") && !money.begin("a") && money.begin("b"));
         money.short.insert("a".into());
         assert!(money.is_short("a") && !money.is_short("b"));
-        money.end("a");
+        money.end("a", false);
+        assert!(money.is_short("a"), "nothing was given back");
+        assert!(!money.begin("a"));
+        money.end("a", true);
         assert!(!money.is_short("a"));
         assert!(!money.begin("a"), "one is on its way still");
-        money.end("a");
-        money.end("a");
+        money.end("a", true);
+        money.end("a", true);
         assert!(money.flying.keys().eq(["b"]));
     }
 }

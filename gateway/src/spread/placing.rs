@@ -169,9 +169,9 @@ impl<'n> Spread<'n> {
             load.bytes += bytes;
         }
         let flight = async move {
-            self.fly(flight).await;
+            let was_leased = self.fly(flight).await;
             self.leasing.lock().remove(&id);
-            batch.into_iter().for_each(|batch| self.money.lock().end(&batch));
+            batch.into_iter().for_each(|batch| self.money.lock().end(&batch, was_leased));
             let mut load = self.load.lock();
             load.flights -= 1;
             load.bytes -= bytes;
