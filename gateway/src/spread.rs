@@ -90,17 +90,20 @@ pub async fn run(node: &Node) {
     // Whether something waits that found no place: then each place that comes back is worth a look.
     let mut some_wait = true;
     loop {
-        let look = tokio::select! {
+        let anew = tokio::select! {
             () = node.stopping.cancelled() => break,
-            Some(()) = going.next() => true,
-            () = node.slots.freed.notified() => some_wait,
-            () = node.work_now.notified() => spread.tend(&mut going).await,
-            _ = tick.tick() => spread.tend(&mut going).await,
+            Some(()) = going.next() => false,
+            () = node.slots.freed.notified() => false,
+            () = node.work_now.notified() => true,
+            _ = tick.tick() => true,
         };
         // All that ended meanwhile is one reason to look.
         while let Some(Some(())) = going.next().now_or_never() {}
-        if look {
-            some_wait = spread.place_all(&mut going).await;
+        if anew {
+            spread.tend(&mut going).await;
+        }
+        if anew || some_wait {
+            some_wait = spread.place_all(anew, &mut going).await;
         }
     }
     let drain = node.config().gateway.drain;
@@ -126,8 +129,8 @@ impl<'n> Spread<'n> {
         }
     }
 
-    /// Cancels what is not wanted any more. True: then it is to be looked what waits.
-    async fn tend<'s>(&'s self, going: &mut Going<'s>) -> bool {
+    /// Takes over what nobody follows, and cancels what is not wanted any more.
+    async fn tend<'s>(&'s self, going: &mut Going<'s>) {
         self.money.lock().look_again();
         // Another process of this home may have died.
         if let Ok(leases) = self.node.work.tasks().adopt().await {
@@ -144,6 +147,5 @@ impl<'n> Spread<'n> {
             }
             Err(error) => tracing::warn!(%error, "what is cancelled here goes on at workers for now"),
         }
-        true
     }
 }

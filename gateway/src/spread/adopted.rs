@@ -2,13 +2,14 @@
 //! anywhere runs again.
 
 use super::{Going, Spread, at_worker::AtWorker, landing::Landing, request::Request};
-use crate::{clock, orders::Placed, upstream::Upstream};
+use crate::{orders::Placed, upstream::Upstream};
 use futures::FutureExt;
+use ledger::QueryError;
 use protocol::NodeId;
 use std::{sync::Arc, time::Duration};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
-use work::tasks::{Charge, LeaseId, OpenLease, Verdict, WaitingTask};
+use work::tasks::{OpenLease, WaitingTask};
 
 /// A store that cannot be written is asked again after this.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -49,8 +50,20 @@ impl<'n> Spread<'n> {
     }
 
     async fn follow(&self, lease: &OpenLease, cancel: CancellationToken) {
-        let Ok(task) = self.node.work.tasks().one(lease.task).await else { return };
-        let placed = self.order_of(lease).await;
+        let (task, placed) = loop {
+            let found = tokio::join!(self.node.work.tasks().one(lease.task), self.order_of(lease));
+            match found {
+                (Ok(task), Ok(placed)) => break (task, placed),
+                (task, _) => {
+                    let error = task.err().map(|error| error.to_string());
+                    tracing::warn!(error, "what a dead process had leased is asked after later");
+                }
+            }
+            tokio::select! {
+                () = sleep(AGAIN) => {}
+                () = self.node.stopping.cancelled() => return,
+            }
+        };
         let (Some(task), Some((worker, placed))) = (task, placed) else {
             // The order was never kept, so it was never sent.
             return self.end_quietly(lease.id).await;
@@ -73,10 +86,14 @@ impl<'n> Spread<'n> {
         self.land(&landing, came).await;
     }
 
-    async fn order_of(&self, lease: &OpenLease) -> Option<(NodeId, Placed)> {
-        let worker: NodeId = lease.worker.parse().ok()?;
-        let signed = self.node.ledger.order_placed(worker, lease.order_id.as_deref()?).await.ok()??;
-        Some((worker, Placed::again(signed.verify().ok()?)))
+    /// The order of a lease, if it was kept.
+    async fn order_of(&self, lease: &OpenLease) -> Result<Option<(NodeId, Placed)>, QueryError> {
+        let (Ok(worker), Some(id)) = (lease.worker.parse::<NodeId>(), &lease.order_id) else {
+            return Ok(None);
+        };
+        let signed = self.node.ledger.order_placed(worker, id).await?;
+        let order = signed.and_then(|signed| signed.verify().ok());
+        Ok(order.map(|order| (worker, Placed::again(order))))
     }
 
     fn upstream_of(&self, worker: NodeId, task: &WaitingTask) -> Option<Arc<Upstream>> {
@@ -93,14 +110,5 @@ impl<'n> Spread<'n> {
                 .find(|upstream| upstream.node() == Some(worker))
                 .map(Arc::clone)
         })
-    }
-
-    /// Closes a lease of which nothing came and nobody is to blame: its task waits again.
-    pub(super) async fn end_quietly(&self, lease: LeaseId) {
-        let closed = self.node.work.tasks().close(lease, Verdict::Cut, Charge::default(), clock::now()).await;
-        self.open.lock().remove(&lease);
-        if let Err(error) = closed {
-            tracing::warn!(%error, "a lease of which nothing came stays open for now");
-        }
     }
 }

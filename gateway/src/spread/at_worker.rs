@@ -9,6 +9,7 @@ use super::{
     record,
 };
 use crate::{
+    breaker::Admission,
     clock,
     fail_point::{self, FailPoint},
     fetch::{self, Question},
@@ -16,6 +17,7 @@ use crate::{
     orders::Placed,
     outcome::{Outcome, Reason, Refusal, refused},
     settling,
+    upstream::Upstream,
 };
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method};
@@ -24,7 +26,10 @@ use protocol::{
     canonical::sha256,
     carriers::{AUTH_HEADER, ENDPOINT_HEADER, ORDER_HEADER, REQUESTER_HEADER},
 };
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use work::{Endpoint, JobRecord, JobStatus, limits::ANSWER_BYTES_MAX};
@@ -141,6 +146,10 @@ impl AtWorker<'_> {
                         Some(came) => return came,
                         None if late => return self.too_late().await,
                         None => {
+                            if pause > PAUSE_MIN {
+                                // It is back.
+                                self.upstream().into_iter().for_each(|upstream| upstream.succeeded());
+                            }
                             pause = PAUSE_MIN;
                             continue;
                         }
@@ -167,9 +176,16 @@ impl AtWorker<'_> {
     fn note_trouble(&self, why: &str) {
         let worker = self.placed.order().worker;
         tracing::debug!(worker = %worker.short(), why, "a worker that has a job cannot be asked now");
-        if let Some(upstream) = self.node.upstreams.all().iter().find(|one| one.node() == Some(worker)) {
-            upstream.failed(Instant::now());
-        }
+        let now = Instant::now();
+        // Once is enough for all jobs that it has.
+        let upstream = self.upstream().filter(|upstream| upstream.admission(now) == Admission::Admitting);
+        upstream.into_iter().for_each(|upstream| upstream.failed(now));
+    }
+
+    /// The worker, where the owner listed it.
+    fn upstream(&self) -> Option<Arc<Upstream>> {
+        let worker = self.placed.order().worker;
+        self.node.upstreams.all().iter().find(|one| one.node() == Some(worker)).map(Arc::clone)
     }
 
     /// Until after the end of the lease, when there is one last look.

@@ -8,9 +8,19 @@ use super::{
 };
 use crate::{clock, orders, orders::Placed, slots::Slot, upstream::Upstream};
 use protocol::{Credits, Timestamp};
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
-use work::tasks::{LeaseError, LeaseId, NewLease, WaitingTask};
+use work::{
+    StoreError,
+    tasks::{LeaseError, LeaseId, NewLease, WaitingTask},
+};
+
+/// After the store could not be used.
+const REST: Duration = Duration::from_secs(1);
 
 /// A task that was given a place.
 pub(super) struct Flight {
@@ -52,7 +62,7 @@ impl Spread<'_> {
     async fn no_request(&self, task: &WaitingTask, none: NoRequest) {
         match none {
             NoRequest::Gone => {}
-            NoRequest::Store(error) => tracing::warn!(%error, "a task cannot be read now"),
+            NoRequest::Store(error) => self.rest(&error).await,
             NoRequest::Wrong(code, message) => {
                 self.node.metrics.task("refused");
                 if let Err(error) =
@@ -61,6 +71,15 @@ impl Spread<'_> {
                     tracing::debug!(%error, task = %task.id, "a task that cannot be sent");
                 }
             }
+        }
+    }
+
+    /// A store that cannot be used now is not asked for the same task at once again.
+    async fn rest(&self, error: &StoreError) {
+        tracing::warn!(%error, "a task is left alone for a moment");
+        tokio::select! {
+            () = sleep(REST) => {}
+            () = self.node.stopping.cancelled() => {}
         }
     }
 
@@ -99,8 +118,12 @@ impl Spread<'_> {
             }
             // Another process, or its owner, was quicker.
             Err(LeaseError::NotWaiting) => None,
-            Err(error) => {
-                tracing::warn!(%error, task = %flight.task.id, "a task is not leased now");
+            Err(LeaseError::Store(error)) => {
+                self.rest(&error).await;
+                None
+            }
+            Err(error @ (LeaseError::OrderUsed | LeaseError::BadName)) => {
+                tracing::error!(%error, task = %flight.task.id, "a task is not leased");
                 None
             }
         }

@@ -12,7 +12,7 @@ use crate::{books, clock, orders::Placed, outcome::Reason, upstream::Upstream};
 use protocol::judge::Judgement;
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
-use work::tasks::{CloseError, Closed, LeaseId, OpenLease, Verdict, WaitingTask};
+use work::tasks::{Charge, CloseError, Closed, LeaseId, OpenLease, Verdict, WaitingTask};
 
 /// A store that cannot be written is tried again after this.
 const CLOSE_AGAIN: Duration = Duration::from_secs(1);
@@ -20,6 +20,9 @@ const CLOSE_AGAIN: Duration = Duration::from_secs(1);
 /// A worker that refused us for want of credit while other tasks of ours reserve it there is left alone for so
 /// long: what they do not use is given back when they end.
 const CREDIT_COMES_BACK: Duration = Duration::from_secs(2);
+
+/// The lease is open still, for the next process.
+struct NodeStops;
 
 /// A lease whose end is here.
 pub(super) struct Landing<'l> {
@@ -47,7 +50,7 @@ impl Spread<'_> {
         let jitter = getrandom::u32().unwrap_or_default();
         let verdict = verdict(&came.said, believed, &request_id, task.attempts, jitter, clock::now());
         let Some(verdict) = verdict else { return };
-        let closed = self.close(landing.lease, verdict, &came).await;
+        let Ok(closed) = self.close(landing.lease, verdict, came.charge()).await else { return };
         self.open.lock().remove(&landing.lease);
         self.node.metrics.task(came.label());
         tracing::debug!(
@@ -91,21 +94,32 @@ impl Spread<'_> {
         past.heard(landing.task.id, upstream, refusal.clone(), others_left).is_some()
     }
 
-    /// Closes it, however long the store cannot be written: an answer that is here is not given up.
-    async fn close(&self, lease: LeaseId, verdict: Verdict, came: &Came) -> Option<Closed> {
+    /// Closes a lease of which nothing came and nobody is to blame: its task waits again.
+    pub(super) async fn end_quietly(&self, lease: LeaseId) {
+        if self.close(lease, Verdict::Cut, Charge::default()).await.is_ok() {
+            self.open.lock().remove(&lease);
+        }
+    }
+
+    /// Closes it, however long the store cannot be written: an answer that is here is not given up. `None`: it
+    /// was closed before.
+    async fn close(
+        &self,
+        lease: LeaseId,
+        verdict: Verdict,
+        charge: Charge,
+    ) -> Result<Option<Closed>, NodeStops> {
         loop {
-            let closed =
-                self.node.work.tasks().close(lease, verdict.clone(), came.charge(), clock::now()).await;
-            match closed {
-                Ok(closed) => return Some(closed),
-                Err(CloseError::NotOpen) => return None,
+            match self.node.work.tasks().close(lease, verdict.clone(), charge, clock::now()).await {
+                Ok(closed) => return Ok(Some(closed)),
+                Err(CloseError::NotOpen) => return Ok(None),
                 Err(CloseError::Store(error)) => {
                     tracing::error!(%error, "what came of a task cannot be kept; it is tried again");
                 }
             }
             tokio::select! {
                 () = sleep(CLOSE_AGAIN) => {}
-                () = self.node.stopping.cancelled() => return None,
+                () = self.node.stopping.cancelled() => return Err(NodeStops),
             }
         }
     }

@@ -48,7 +48,7 @@ impl Spread<'_> {
             let (order_id, reserved) = (order.order_id.clone(), order.max_credits);
             let lease = self.new_lease(&flight, Some(order_id), reserved, order.answer_by);
             let Some(lease) = self.lease(&flight, lease).await else { return last };
-            let (placed, came) = self.ordered(&flight, &lease, order, &body).await;
+            let Some((placed, came)) = self.ordered(&flight, &lease, order, &body).await else { return true };
             let shorter = match &came.said {
                 Said::Nothing(Reason::NoCredit { available: Some(available), .. }) if !last => {
                     let model = request.sought().model_for_peers();
@@ -63,7 +63,7 @@ impl Spread<'_> {
                     self.end_quietly(lease.id).await;
                 }
                 None => {
-                    self.came_down(flight, &lease, placed.as_ref(), came).await;
+                    self.came_down(flight, &lease, Some(&placed), came).await;
                     return true;
                 }
             }
@@ -111,12 +111,13 @@ impl Spread<'_> {
         lease: &Leased,
         order: Verified<Order>,
         body: &Bytes,
-    ) -> (Option<Placed>, Came) {
+    ) -> Option<(Placed, Came)> {
         let placed = match orders::keep(self.node, order).await {
             Ok(placed) => placed,
             Err(why) => {
-                tracing::error!(why, "peers are not asked while the ledger cannot be written");
-                return (None, Came::nothing(Reason::Busy(Duration::from_secs(1))));
+                self.node.cannot_write(&why);
+                self.end_quietly(lease.id).await;
+                return None;
             }
         };
         flight.upstream.sent(Instant::now());
@@ -135,7 +136,7 @@ impl Spread<'_> {
             cancel: lease.cancel.clone(),
         };
         let came = at.run(false, again).await;
-        (Some(placed), came)
+        Some((placed, came))
     }
 }
 

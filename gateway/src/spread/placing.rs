@@ -69,14 +69,16 @@ fn view(upstream: &Upstream, now: Instant) -> Host {
 }
 
 impl<'n> Spread<'n> {
-    /// Gives what waits to whoever has room. Whether something waits that found no place.
-    pub(super) async fn place_all<'s>(&'s self, going: &mut Going<'s>) -> bool {
+    /// Gives what waits to whoever has room. `anew`: who there is may have changed, so it is looked even if
+    /// nobody is known to have room. Whether something waits that found no place.
+    pub(super) async fn place_all<'s>(&'s self, anew: bool, going: &mut Going<'s>) -> bool {
         let mut busy: HashSet<ModelName> = HashSet::new();
         for _ in 0..LOOKS_MAX {
-            let room = self.room();
-            if room == 0 {
-                return true;
-            }
+            let room = match self.room() {
+                Some(0) if anew => 1,
+                Some(0) | None => return true,
+                Some(room) => room,
+            };
             let leasing = self.leasing.lock().len();
             let limit = (room * LISTED_A_PLACE).clamp(*LISTED.start(), *LISTED.end()) + leasing;
             let wanted = Wanted { limit, busy: busy.clone() };
@@ -110,11 +112,11 @@ impl<'n> Spread<'n> {
         true
     }
 
-    /// How many tasks may be begun now.
-    fn room(&self) -> usize {
+    /// For how many tasks there is room, as far as is known; `None` if no more may be on their way.
+    fn room(&self) -> Option<usize> {
         let load = *self.load.lock();
         if load.flights >= FLIGHTS_MAX || load.bytes >= FLIGHTS_BYTES_MAX {
-            return 0;
+            return None;
         }
         let now = Instant::now();
         let mut names = HashSet::new();
@@ -122,8 +124,7 @@ impl<'n> Spread<'n> {
         upstreams.extend(self.reach.everybody().into_iter().filter(|upstream| upstream.is_stranger()));
         upstreams.retain(|upstream| names.insert(upstream.name.clone()));
         let free: usize = upstreams.iter().map(|upstream| view(upstream, now).free).sum();
-        // Nobody may be known yet: strangers turn up by being looked for.
-        free.max(1).min(FLIGHTS_MAX - load.flights)
+        Some(free.min(FLIGHTS_MAX - load.flights))
     }
 
     /// Places tasks; gives the models of those that found none.
@@ -220,6 +221,9 @@ impl<'n> Spread<'n> {
         }
         if upstream.is_own() {
             return true;
+        }
+        if self.node.cannot_keep_receipts().is_some() {
+            return false;
         }
         let short = task.terms.as_ref().is_some_and(|terms| self.money.lock().is_short(&terms.id));
         let price = upstream.inventory().price(&task.model);
