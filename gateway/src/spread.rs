@@ -10,6 +10,7 @@
 
 mod adopted;
 mod answer;
+mod asking;
 mod at_engine;
 mod at_worker;
 mod came;
