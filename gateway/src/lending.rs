@@ -127,7 +127,7 @@ pub async fn serve(node: &Node, down: &mut Downstream, rest: &str) -> Result<(),
 /// Whether this order is a job's that may still get a receipt, whatever the ledger says meanwhile.
 pub async fn will_answer(node: &Node, order: &str) -> bool {
     let found = node.work.lent().get(&order.to_ascii_lowercase()).await;
-    found.ok().flatten().is_some_and(|view| view.ordered && !is_over(&view))
+    found.ok().flatten().is_some_and(|view| view.ordered() && !is_over(&view))
 }
 
 /// Their requesters have said what they think of the answers to these orders: results need not be kept.

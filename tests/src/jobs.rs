@@ -56,7 +56,8 @@ impl Requester {
         Job { id, order }
     }
 
-    fn asks(&self, worker: &Node, method: Method, id: &str, query: &str) -> RequestBuilder {
+    /// `GET` or `DELETE` of a job of its own.
+    pub fn asks(&self, worker: &Node, method: Method, id: &str, query: &str) -> RequestBuilder {
         let path = format!("/v1/jobs/{id}");
         let asked = Asked { worker: worker.id, method: method.as_str(), path: &path };
         let auth = Auth::sign(&self.key, &asked, now()).to_header();

@@ -68,8 +68,8 @@ pub(super) async fn readable(
     let asks = collecting::requester(node, down, method, path);
     match asks {
         Ok(who) if view.whose == Whose::Other(Requester::Node(who)) => Ok(Asks::Requester),
-        Err(failure) if view.ordered => Err(failure),
-        Ok(_) if view.ordered => Err(unknown(id)),
+        Err(failure) if view.ordered() => Err(failure),
+        Ok(_) if view.ordered() => Err(unknown(id)),
         _ => Ok(Asks::Anybody),
     }
 }

@@ -86,8 +86,7 @@ async fn before(node: &Node, order: &Verified<Order>, id: &str) -> Result<Option
         return Ok(None);
     };
     let same = view.whose == Whose::Other(Requester::Node(order.requester))
-        && view.ordered
-        && view.order.as_ref().is_none_or(|known| *known == order.to_json());
+        && view.order_sha256 == Some(order.signed().sha256());
     if !same {
         return Err(Failure::OrderUsed);
     }

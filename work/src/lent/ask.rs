@@ -18,15 +18,20 @@ use rusqlite::Row;
 pub struct LentView {
     /// Whose it is. One that came with an order is shown to its requester alone.
     pub whose: Whose,
-    /// Whether it came with an order, whatever was forgotten since.
-    pub ordered: bool,
-    /// The signed order, until it was acknowledged.
-    pub order: Option<String>,
+    /// The hash of the order that it came with, whatever was forgotten since.
+    pub order_sha256: Option<[u8; 32]>,
     /// It has ended, and nobody has said yet that its receipt stands in the ledger: who saw it now could
     /// acknowledge what the ledger does not know.
     pub claim_due: bool,
     /// What polling says.
     pub record: JobRecord,
+}
+
+impl LentView {
+    /// Whether it came with an order.
+    pub fn ordered(&self) -> bool {
+        self.order_sha256.is_some()
+    }
 }
 
 /// How many jobs there are, for `GET /capacity`.
@@ -68,7 +73,7 @@ impl Lent<'_> {
     /// A job by its id. `None` if it is not known, or was forgotten.
     pub async fn get(self, id: &str) -> Result<Option<LentView>, StoreError> {
         const GET: &str = "SELECT own, requester, id, state, created_at, started_at, ended_at, result, \
-            error_type, error_message, metadata, receipt, ordered, signed_order, claim FROM lent WHERE id = ?1";
+            error_type, error_message, metadata, receipt, order_sha256, claim FROM lent WHERE id = ?1";
         let id = id.to_owned();
         self.work.read(move |view| view.one(GET, [id], shown)).await
     }
@@ -165,6 +170,6 @@ fn shown(row: &Row<'_>) -> rusqlite::Result<LentView> {
         signed_receipt: raw(row.get(11)?),
     };
     let whose = if own { Whose::Own } else { Whose::Other(requester) };
-    let claim_due = row.get::<_, i64>(14)? == claim::DUE;
-    Ok(LentView { whose, ordered: row.get(12)?, order: row.get(13)?, claim_due, record })
+    let claim_due = row.get::<_, i64>(13)? == claim::DUE;
+    Ok(LentView { whose, order_sha256: row.get(12)?, claim_due, record })
 }

@@ -10,7 +10,6 @@ CREATE TABLE lent (
     id            TEXT    NOT NULL UNIQUE,
     requester     BLOB    NOT NULL,
     own           INTEGER NOT NULL,
-    ordered       INTEGER NOT NULL,
     endpoint      INTEGER NOT NULL,
     state         INTEGER NOT NULL DEFAULT 0,
     instance      INTEGER NOT NULL DEFAULT 0,

@@ -123,14 +123,13 @@ enum Taken {
 }
 
 fn refusal(tx: &Tx<'_>, job: &NewLent, id: &str, limits: LentLimits) -> rusqlite::Result<Taken> {
-    // Of a job that was acknowledged the order is forgotten; its id was enough to the ledger too.
-    const BEFORE: &str = "SELECT requester = ?2 AND own = ?3 AND ordered AND \
-        (signed_order IS NULL OR signed_order = ?4) FROM lent WHERE id = ?1";
+    const BEFORE: &str = "SELECT requester = ?2 AND own = ?3 AND coalesce(order_sha256 = ?4, 0) \
+        FROM lent WHERE id = ?1";
     const QUEUED: &str = "SELECT count(*) FROM lent WHERE state = 0 AND own = 0";
     const EACH: &str = "SELECT count(*) FROM lent WHERE state = 0 AND own = 0 AND requester = ?1";
     const BYTES: &str = "SELECT coalesce(sum(bytes), 0) FROM lent WHERE bytes > 0";
     let (requester, own) = who(job.whose);
-    let order = job.order.as_ref().map(|order| &order.signed);
+    let order = job.order.as_ref().map(|order| order.sha256);
     let before = params![id, key_of(&requester), own, order];
     match tx.one(BEFORE, before, |row| row.get(0))? {
         Some(true) => return Ok(Taken::Before),
@@ -153,16 +152,15 @@ fn refusal(tx: &Tx<'_>, job: &NewLent, id: &str, limits: LentLimits) -> rusqlite
 }
 
 fn insert(tx: &Tx<'_>, job: &NewLent, id: &str, now: Timestamp) -> rusqlite::Result<()> {
-    const INSERT: &str = "INSERT INTO lent (id, requester, own, ordered, state, bytes, answer_by, \
+    const INSERT: &str = "INSERT INTO lent (id, requester, own, state, bytes, answer_by, \
         created_at, model, metadata, signed_order, body, endpoint, order_sha256) \
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
     let (requester, own) = who(job.whose);
     let answer_by = job.order.as_ref().and_then(|order| order.answer_by);
     let row = params![
         id,
         key_of(&requester),
         own,
-        job.order.is_some(),
         state::QUEUED,
         job.body.len() as i64,
         answer_by.map(|at| integer(at.as_millis())),
