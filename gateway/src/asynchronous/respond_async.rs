@@ -41,7 +41,9 @@ mod tests {
     fn the_preference_is_found_among_others() {
         let preferred = |values: &[&'static str]| {
             let mut headers = HeaderMap::new();
-            values.iter().for_each(|value| assert!(!headers.append("prefer", value.parse().unwrap()) || values.len() > 1));
+            values.iter().for_each(|value| {
+                assert!(!headers.append("prefer", value.parse().unwrap()) || values.len() > 1)
+            });
             is_preferred(&headers)
         };
         assert!(preferred(&["respond-async"]));
