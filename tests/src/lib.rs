@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a harness that cannot go on has found a failure")]
 #![allow(clippy::missing_panics_doc)]
 
+pub mod batching;
 pub mod binary;
 pub mod chat;
 pub mod client;
