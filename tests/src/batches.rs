@@ -1,6 +1,6 @@
-//! Batches as a tool runs them: a file of lines up, a batch of it, its two files back.
+//! Batches from their beginning to their end: what came of each line.
 
-use crate::{Answer, Node, Value, ask, eventually_within, json};
+use crate::{Answer, Node, Value, ask, batching, eventually_within, json};
 use std::{collections::HashSet, time::Duration};
 
 /// For a few hundred lines on a busy machine.
@@ -11,10 +11,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// The lines of an input file: these bodies, called `line-1`, `line-2` and so on.
 pub fn lines_of(bodies: impl IntoIterator<Item = Value>) -> String {
-    let line = |(at, body): (usize, Value)| {
-        let line = json!({"custom_id": custom_id(at + 1), "method": "POST", "url": "/v1/chat/completions", "body": body});
-        format!("{line}\n")
-    };
+    let line = |(at, body): (usize, Value)| batching::line(&custom_id(at + 1), &body);
     bodies.into_iter().enumerate().map(line).collect()
 }
 
@@ -27,7 +24,7 @@ pub fn short_lines(model: &str, count: usize) -> String {
     }))
 }
 
-pub fn custom_id(line: usize) -> String {
+fn custom_id(line: usize) -> String {
     format!("line-{line}")
 }
 
@@ -88,14 +85,8 @@ impl Ended {
 impl Node {
     /// Uploads an input file and begins a batch of it; gives its id.
     pub async fn begin_batch(&self, lines: &str, metadata: Value) -> String {
-        let upload = form(&[("purpose", None, "batch"), ("file", Some("in.jsonl"), lines)]);
-        let request = self.http().post(self.url("/v1/files"));
-        let kind = format!("multipart/form-data; boundary={BOUNDARY}");
-        let file = Answer::of(request.header("content-type", kind).body(upload)).await;
-        assert_eq!(file.status, 200, "{}", file.body);
-        let new = json!({"input_file_id": file.json()["id"], "endpoint": "/v1/chat/completions",
-            "completion_window": "24h", "metadata": metadata});
-        let batch = Answer::of(self.post("/v1/batches", new.to_string())).await;
+        let file = self.upload("batch", "in.jsonl", lines.as_bytes()).await;
+        let batch = Answer::of(self.post_batch(&file["id"], &json!({"metadata": metadata}))).await;
         assert_eq!(batch.status, 200, "{}", batch.body);
         batch.json()["id"].as_str().unwrap().to_owned()
     }
@@ -132,17 +123,4 @@ impl Node {
         assert_eq!(content.status, 200, "{}", content.body);
         content.body.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
-}
-
-const BOUNDARY: &str = "a-line-that-is-in-no-file";
-
-fn form(parts: &[(&str, Option<&str>, &str)]) -> String {
-    let mut body = String::new();
-    for (name, file, text) in parts {
-        let file = file.map(|file| format!("; filename=\"{file}\"")).unwrap_or_default();
-        body.push_str(&format!(
-            "--{BOUNDARY}\r\ncontent-disposition: form-data; name=\"{name}\"{file}\r\n\r\n{text}\r\n"
-        ));
-    }
-    body + &format!("--{BOUNDARY}--\r\n")
 }

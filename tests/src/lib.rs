@@ -7,6 +7,7 @@
 #![allow(clippy::missing_panics_doc)]
 
 pub mod batches;
+pub mod batching;
 pub mod binary;
 pub mod chat;
 pub mod client;
