@@ -198,6 +198,18 @@ impl Peer {
     pub const CREDIT_LIMIT: u64 = 100_000;
 }
 
+impl Target {
+    /// Those that are no upstream, by the names that routes give them.
+    pub const GROUPS: [(&str, Target); 3] =
+        [("local", Target::Local), ("friends", Target::Friends), ("network", Target::Network)];
+
+    /// As routes write it; what is no group is the name of one of `[[upstreams]]`, whether there is one or not.
+    pub fn named(name: &str) -> Self {
+        let group = Self::GROUPS.into_iter().find(|(group, _)| *group == name);
+        group.map_or_else(|| Target::Upstream(name.to_owned()), |(_, target)| target)
+    }
+}
+
 impl Route {
     /// Time for an engine to load a model and read a long prompt.
     pub const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(10 * 60);

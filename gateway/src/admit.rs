@@ -108,9 +108,7 @@ fn without_port(host: &str) -> &str {
 /// Reads a JSON body, whole, bounded in size and time. A failure here may leave part of the body
 /// unread: answer with [`Downstream::fail_early`].
 pub async fn read_json(down: &mut Downstream, max: u64, memory: &Arc<Semaphore>) -> Result<Body, Failure> {
-    let media_type = down.header("content-type").unwrap_or_default();
-    let essence = media_type.split(';').next().unwrap_or_default().trim();
-    if !essence.eq_ignore_ascii_case("application/json") {
+    if !is_media_type(down, "application/json") {
         return Err(Failure::UnsupportedMediaType { expected: "application/json" });
     }
     read_body(down, max, memory).await
@@ -118,24 +116,16 @@ pub async fn read_json(down: &mut Downstream, max: u64, memory: &Arc<Semaphore>)
 
 /// Reads a body of any media type, bounded as [`read_json`] does.
 pub async fn read_body(down: &mut Downstream, max: u64, memory: &Arc<Semaphore>) -> Result<Body, Failure> {
-    let announced = down.header("content-length").and_then(|length| length.trim().parse::<u64>().ok());
+    let announced = announced_bytes(down);
     if announced.is_some_and(|length| length > max) {
         return Err(Failure::TooLarge { max });
     }
     let deadline = Instant::now() + BODY_DEADLINE;
     // A chunked body says no length: it gets its share as it grows, a known one gets it at once.
     let mut share = reserve(memory, announced.unwrap_or(0) as usize, deadline).await?;
-    // pingora gives up keep-alive while it says "continue", since the body is not there yet.
-    let keepalive = down.session.get_keepalive();
-    if down.header("expect").is_some_and(|value| value.eq_ignore_ascii_case("100-continue")) {
-        down.session.write_continue_response().await.map_err(|_| Failure::RequestTimeout)?;
-    }
+    let keepalive = say_continue(down).await?;
     let mut body = Assembly::default();
-    loop {
-        let silence = (Instant::now() + BODY_SILENCE).min(deadline);
-        let chunk = timeout_at(silence, down.session.read_request_body()).await;
-        let chunk = chunk.map_err(|_| Failure::RequestTimeout)?.map_err(|_| Failure::RequestTimeout)?;
-        let Some(chunk) = chunk else { break };
+    while let Some(chunk) = next_chunk(down, deadline).await? {
         if body.len() as u64 + chunk.len() as u64 > max {
             return Err(Failure::TooLarge { max });
         }
@@ -146,6 +136,38 @@ pub async fn read_body(down: &mut Downstream, max: u64, memory: &Arc<Semaphore>)
     }
     down.session.set_keepalive(keepalive);
     Ok(Body { bytes: body.finish(), _share: share })
+}
+
+/// What is to be set again with `set_keepalive` once the body is here.
+pub type KeepAlive = Option<u64>;
+
+/// Tells a requester that waits for it to send its body.
+pub async fn say_continue(down: &mut Downstream) -> Result<KeepAlive, Failure> {
+    // pingora gives up keep-alive while it says "continue", since the body is not there yet.
+    let keepalive = down.session.get_keepalive();
+    if down.header("expect").is_some_and(|value| value.eq_ignore_ascii_case("100-continue")) {
+        down.session.write_continue_response().await.map_err(|_| Failure::RequestTimeout)?;
+    }
+    Ok(keepalive)
+}
+
+/// The next bytes of a body, which may not keep silent for long; `None` at its end.
+pub async fn next_chunk(down: &mut Downstream, deadline: Instant) -> Result<Option<Bytes>, Failure> {
+    let silence = (Instant::now() + BODY_SILENCE).min(deadline);
+    let chunk = timeout_at(silence, down.session.read_request_body()).await;
+    chunk.map_err(|_| Failure::RequestTimeout)?.map_err(|_| Failure::RequestTimeout)
+}
+
+/// How long the body is, if the requester says so.
+pub fn announced_bytes(down: &Downstream) -> Option<u64> {
+    down.header("content-length").and_then(|length| length.trim().parse().ok())
+}
+
+/// Whether the body is of this media type, whatever its parameters.
+pub fn is_media_type(down: &Downstream, wanted: &str) -> bool {
+    let media_type = down.header("content-type").unwrap_or_default();
+    let essence = media_type.split(';').next().unwrap_or_default().trim();
+    essence.eq_ignore_ascii_case(wanted)
 }
 
 async fn reserve(

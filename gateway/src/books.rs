@@ -4,8 +4,8 @@
 mod served;
 mod serving;
 
-pub use served::{Refused, Served, keep_ordered};
-pub use serving::{Made, Serving};
+pub use served::{Refused, Served, keep_judged, keep_ordered};
+pub use serving::{Claim, Made, Serving};
 
 use crate::{
     fail_point::{self, FailPoint},

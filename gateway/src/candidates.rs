@@ -5,9 +5,11 @@ use crate::{
     strangers::Wish,
     upstream::{Identity, Upstream},
 };
+use bytes::Bytes;
 use config::{Route, Target};
 use protocol::{ModelName, Tier};
 use std::sync::Arc;
+use upstream_ollama::{Changes, RequestView};
 
 /// What is looked for.
 #[derive(Clone, Copy)]
@@ -30,6 +32,20 @@ impl<'a> Sought<'a> {
     /// What an upstream is asked for: other servers get the name that the tool used.
     pub fn model_for(&self, upstream: &Upstream) -> &'a ModelName {
         if upstream.server.is_some() { self.model } else { self.model_for_peers() }
+    }
+
+    /// The body that this upstream gets.
+    pub fn body_for(&self, upstream: &Upstream, view: &RequestView, body: &Bytes) -> Bytes {
+        let model = self.model_for(upstream);
+        let local = upstream.identity == Identity::Local;
+        let changes = Changes {
+            model: (*model != view.model).then(|| model.clone()),
+            max_tokens_name: local,
+            developer_as_system: local
+                && !upstream.with_model(model, |model| model.knows_developer).unwrap_or(false),
+            ..Changes::default()
+        };
+        view.apply(body, &changes)
     }
 
     /// The label that is preferred: the route's, else the one for somebody who watches the answer come.
@@ -67,6 +83,11 @@ impl<'a> Sought<'a> {
         let best = node.strangers.best(self.model_for_peers(), &wish, most);
         best.into_iter().map(|upstream| (place, upstream)).collect()
     }
+}
+
+/// Where a route stands at an upstream: the URL of another server ends in `/v1`, as its SDKs want it.
+pub fn path_at(upstream: &Upstream, path: &'static str) -> &'static str {
+    if upstream.server.is_some() { &path["/v1".len()..] } else { path }
 }
 
 /// Whether Ollama would send the request on to its cloud.

@@ -1,7 +1,7 @@
 //! The command line: what may be typed, and the exit code (0 done, 1 failed, 2 wrong use).
 
 use crate::commands::{
-    ReaderLeft, balance, config, credit, demo, doctor, keygen, ledger, peers, receipts, relay, route,
+    ReaderLeft, balance, batch, config, credit, demo, doctor, keygen, ledger, peers, receipts, relay, route,
     tracker, up,
 };
 use clap::{Parser, Subcommand};
@@ -41,6 +41,9 @@ enum Command {
     /// Where a request goes
     #[command(subcommand)]
     Route(route::Command),
+    /// Many requests at once, from a file: OpenAI's batches
+    #[command(subcommand)]
+    Batch(batch::Command),
     /// What this node earned and spent
     Balance(balance::Args),
     /// What this node lends others, and what is settled with them
@@ -91,6 +94,7 @@ pub fn run() -> ExitCode {
         Command::Relay(command) => relay::run(command),
         Command::Peers(command) => peers::run(command),
         Command::Route(command) => route::run(command),
+        Command::Batch(command) => batch::run(command),
         Command::Balance(args) => balance::run(args),
         Command::Credit(command) => credit::run(command),
         Command::Ledger(command) => ledger::run(command),

@@ -6,6 +6,7 @@ use crate::{
     downstream::{Downstream, Gone},
     fail_point::{self, FailPoint},
     failure::Failure,
+    lending,
     node::Node,
 };
 use bytes::Bytes;
@@ -19,13 +20,17 @@ use protocol::{
 
 /// `GET /v1/receipts/{orderId}`
 pub async fn receipt(node: &Node, down: &mut Downstream, path: &str, order: &str) -> Result<(), Gone> {
-    let found = match requester(node, down, path) {
+    let found = match requester(node, down, "GET", path) {
         Ok(requester) => node.ledger.receipt_for(requester, order.to_owned()).await,
         Err(failure) => return down.fail(&failure).await,
     };
     match found {
         Ok(Collected::Ready(json)) => down.answer(200, "application/json", &[], Bytes::from(json)).await,
         Ok(Collected::Running) => down.fail(&Failure::NotReady).await,
+        // Of a job whose process died nothing is reserved until it is taken up again.
+        Ok(Collected::Nothing) if lending::will_answer(node, order).await => {
+            down.fail(&Failure::NotReady).await
+        }
         Ok(Collected::Nothing) => {
             down.fail(&Failure::NotFound { what: format!("a receipt for the order {order}") }).await
         }
@@ -33,11 +38,17 @@ pub async fn receipt(node: &Node, down: &mut Downstream, path: &str, order: &str
     }
 }
 
-fn requester(node: &Node, down: &Downstream, path: &str) -> Result<protocol::NodeId, Failure> {
+/// Who signed the question (SPEC section 4).
+pub fn requester(
+    node: &Node,
+    down: &Downstream,
+    method: &str,
+    path: &str,
+) -> Result<protocol::NodeId, Failure> {
     let header = down.header(AUTH_HEADER).ok_or_else(|| Failure::InvalidAuth {
         message: format!("sign the request in {AUTH_HEADER}: <key>.<unix ms>.<signature>"),
     })?;
-    let asked = Asked { worker: node.me, method: "GET", path };
+    let asked = Asked { worker: node.me, method, path };
     let authentic = Auth::parse(header).and_then(|auth| auth.verify(&asked, clock::now()));
     authentic
         .map(|authentic| authentic.node())
@@ -67,12 +78,17 @@ pub async fn acks(node: &Node, down: &mut Downstream) -> Result<(), Gone> {
             Err(error) => refused.push(RefusedAck { index, reason: error.to_string() }),
         }
     }
+    let orders: Vec<_> = good.iter().map(|ack| ack.unverified().order_sha256).collect();
     fail_point::reached(FailPoint::AckReceived);
     let outcomes = node.ledger.take_acks(good, clock::now()).await;
     fail_point::reached(FailPoint::AckTaken);
     // Nothing is lost by telling the requester to come again where the ledger cannot be written now.
     if outcomes.iter().any(|outcome| outcome.as_ref().is_err_and(ledger::AckError::is_passing)) {
         return down.fail(&node.cannot_write("acknowledgements cannot be kept")).await;
+    }
+    let taken = orders.into_iter().zip(&outcomes).filter(|(_, outcome)| outcome.is_ok());
+    if let Err(error) = lending::acknowledged(node, taken.map(|(order, _)| order).collect()).await {
+        return down.fail(&node.cannot_write(&error.to_string())).await;
     }
     let accepted = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
     let bad = places.into_iter().zip(&outcomes).filter_map(|(index, outcome)| {

@@ -12,7 +12,7 @@ use crate::{
 use config::{Config, Peer};
 use ledger::{AdmitError, Line, Refusal, Reservation, Unordered};
 use protocol::{
-    Credits, NodeId, Order, Price, Requester, Usage, Verified, canonical::sha256, carriers, order,
+    Credits, NodeId, Order, Price, Requester, Signed, Usage, Verified, canonical::sha256, carriers, order,
 };
 use upstream_ollama::RequestView;
 
@@ -43,6 +43,8 @@ pub struct Asked<'a> {
 
 /// Admits a request by its order, or by what its owner allows without one.
 pub async fn admit(node: &Node, down: &Downstream, asked: &Asked<'_>) -> Result<Admitted, Failure> {
+    // What jobs hold that came before is held again by then.
+    node.lending.taken_up(&node.stopping).await;
     let config = node.config();
     let price = prices::of(&config.credit, &node.upstreams.local().inventory(), &asked.view.model);
     match down.header(carriers::ORDER_HEADER) {
@@ -51,18 +53,24 @@ pub async fn admit(node: &Node, down: &Downstream, asked: &Asked<'_>) -> Result<
             named_alike(down, &order)?;
             by_order(node, &config, asked, order, price).await
         }
-        None => unordered(node, &config, down, asked, price).await,
+        None => unordered(node, &config, named(down)?, asked, price).await,
     }
 }
 
+/// The order in a header, as its requester signed it; whether it is for this request is not asked.
+pub fn signed_order(header: &str) -> Result<Verified<Order>, Failure> {
+    let signed = carriers::order_from_header(header.as_bytes());
+    signed.and_then(Signed::verify).map_err(|error| refused_order(error.into()))
+}
+
+fn refused_order(error: order::OrderRefused) -> Failure {
+    Failure::OrderRefused { param: error.param(), message: error.to_string() }
+}
+
 fn read_order(node: &Node, header: &str, asked: &Asked<'_>) -> Result<Verified<Order>, Failure> {
-    let refused = |error: order::OrderRefused| Failure::OrderRefused {
-        param: error.param(),
-        message: error.to_string(),
-    };
-    let signed = carriers::order_from_header(header.as_bytes()).map_err(|error| refused(error.into()))?;
-    let order = signed.verify().map_err(|error| refused(error.into()))?;
-    order.check(clock::now(), &node.me, &sha256(asked.body), &asked.view.model).map_err(refused)?;
+    let order = signed_order(header)?;
+    let now = clock::now();
+    order.check(now, &node.me, &sha256(asked.body), &asked.view.model).map_err(refused_order)?;
     Ok(order)
 }
 
@@ -96,7 +104,7 @@ async fn by_order(
 
 /// The longest answer that the order pays for. Who orders less input than its body can hold would have its
 /// prompt read for nothing.
-fn paid_for(asked: &Asked<'_>, order: &Order, price: Price) -> Result<u64, Failure> {
+pub fn paid_for(asked: &Asked<'_>, order: &Order, price: Price) -> Result<u64, Failure> {
     let body_bytes = asked.body.len() as u64;
     let input_tokens = order::max_input_tokens(body_bytes);
     // The requester's own bound has room for the engine's template, which is not insisted on.
@@ -139,20 +147,25 @@ fn quoted(order: &Order, price: Price, digest: Option<[u8; 32]>) -> Result<(), F
     Ok(())
 }
 
-/// A version 1 gateway, or a plain tool.
-async fn unordered(
-    node: &Node,
-    config: &Config,
-    down: &Downstream,
-    asked: &Asked<'_>,
-    price: Price,
-) -> Result<Admitted, Failure> {
+/// Whom the header of version 1 names.
+fn named(down: &Downstream) -> Result<Requester, Failure> {
     let named = down.header(carriers::REQUESTER_HEADER).map(|text| {
         text.parse::<Requester>().map_err(|_| {
             Failure::invalid_value(carriers::REQUESTER_HEADER, "x-lobstah-requester is not a node's key")
         })
     });
-    let (who, requester) = believed(config, named.transpose()?.unwrap_or(Requester::Anonymous));
+    Ok(named.transpose()?.unwrap_or(Requester::Anonymous))
+}
+
+/// A version 1 gateway, or a plain tool.
+pub async fn unordered(
+    node: &Node,
+    config: &Config,
+    named: Requester,
+    asked: &Asked<'_>,
+    price: Price,
+) -> Result<Admitted, Failure> {
+    let (who, requester) = believed(config, named);
     let input = order::max_input_tokens(asked.body.len() as u64);
     let wanted = if asked.makes_text {
         asked.view.max_output.unwrap_or(config.gateway.max_output_tokens).max(1)
@@ -179,7 +192,7 @@ async fn unordered(
 }
 
 /// How far a name without a signature is believed.
-fn believed(config: &Config, named: Requester) -> (Unordered, Requester) {
+pub fn believed(config: &Config, named: Requester) -> (Unordered, Requester) {
     let credit = &config.credit;
     let anonymous = Unordered::Anonymous { per_day: Credits::saturating(credit.anonymous) };
     let Requester::Node(node) = named else { return (anonymous, Requester::Anonymous) };
@@ -217,7 +230,7 @@ pub fn line_of(config: &Config, who: NodeId, is_friend: impl FnOnce() -> bool) -
     }
 }
 
-fn refused(node: &Node, error: AdmitError, requester: Requester, needed: Credits) -> Failure {
+pub fn refused(node: &Node, error: AdmitError, requester: Requester, needed: Credits) -> Failure {
     let insufficient = |available| Failure::InsufficientCredit { available, requester, needed: needed.get() };
     match error {
         AdmitError::AlreadyTaken | AdmitError::NeverTaken | AdmitError::NotReleased => Failure::OrderUsed,

@@ -105,6 +105,23 @@ impl Downstream {
         sent.await
     }
 
+    /// Begins an answer of `bytes` bytes that follow with [`Downstream::send`]; end it with
+    /// [`Downstream::finish_stream`].
+    pub async fn start(
+        &mut self,
+        status: u16,
+        content_type: &str,
+        headers: &[(&'static str, String)],
+        bytes: u64,
+    ) -> Result<(), Gone> {
+        let mut response = self.response(status, content_type)?;
+        insert(&mut response, header::CONTENT_LENGTH, bytes.to_string())?;
+        for (name, value) in headers {
+            insert(&mut response, HeaderName::from_static(name), value.clone())?;
+        }
+        self.session.write_response_header(Box::new(response)).await.map_err(|_| Gone)
+    }
+
     /// Answers with JSON.
     pub async fn json(&mut self, status: u16, value: &impl Serialize) -> Result<(), Gone> {
         let body = serde_json::to_vec(value).unwrap_or_default();

@@ -222,22 +222,10 @@ impl<'a> Search<'a> {
     fn note(&mut self, place: usize, reason: Reason, in_flight: usize) {
         let upstream = &self.seats[place].upstream;
         self.node.metrics.attempt("next");
-        if reason.is_a_failure() {
-            upstream.failed(Instant::now());
-        }
-        match &reason {
-            // It is not asked again before it announces itself anew.
-            Reason::Down(why) if upstream.is_stranger() => upstream.set_down(why.clone()),
-            Reason::Status(404, _) if !upstream.is_own() => {
-                upstream.lacks(self.wanted.asked_for, Instant::now());
-            }
-            Reason::NoCredit { .. } => upstream.lends_nothing(Instant::now()),
-            _ => {}
-        }
+        upstream.was_of_no_use(&reason, self.wanted.asked_for, in_flight, Instant::now());
         tracing::debug!(upstream = %upstream.name, %reason, "asking the next");
-        if let Reason::Busy(retry_after) = reason {
+        if let Reason::Busy(_) = reason {
             // Not done with: it is waited for if nobody else is free.
-            upstream.busy(retry_after, in_flight, Instant::now());
             return;
         }
         self.set_aside(place, reason);

@@ -42,6 +42,14 @@ pub enum Failure {
     RequestTimeout,
     /// The body is larger than the owner allows.
     TooLarge { max: u64 },
+    /// The file is larger than the owner allows.
+    FileTooLarge { max: u64 },
+    /// None of the bytes that are asked for is in the file.
+    RangeNotSatisfiable { bytes: u64 },
+    /// What is over cannot be cancelled.
+    NotCancellable { message: String },
+    /// As much is kept or under way as one node takes; come back when some of it is over.
+    Full { message: String },
     /// The body is not what the route takes.
     UnsupportedMediaType { expected: &'static str },
     /// Every place is taken; come back later.
@@ -122,8 +130,12 @@ impl Failure {
             Retry::After(seconds) => headers.push(("retry-after", seconds.to_string())),
             Retry::Unsaid => {}
         }
-        if let Failure::MethodNotAllowed { allow } = self {
-            headers.push(("allow", (*allow).to_owned()));
+        match self {
+            Failure::MethodNotAllowed { allow } => headers.push(("allow", (*allow).to_owned())),
+            Failure::RangeNotSatisfiable { bytes } => {
+                headers.push(("content-range", format!("bytes */{bytes}")));
+            }
+            _ => {}
         }
         headers
     }
@@ -218,6 +230,18 @@ impl Failure {
                 "request_too_large",
                 format!("the request's body is larger than {max} bytes; raise gateway.max_body to allow it"),
             ),
+            Failure::FileTooLarge { max } => refused(
+                413,
+                "request_too_large",
+                format!("the file is larger than {max} bytes; split it, or raise `max` in [files] to allow it"),
+            ),
+            Failure::RangeNotSatisfiable { bytes } => {
+                refused(416, "range_not_satisfiable", format!("the file has {bytes} bytes, ask for some of those"))
+            }
+            Failure::NotCancellable { message } => refused(409, "not_cancellable", message.clone()),
+            Failure::Full { message } => {
+                row(429, "rate_limit_error", "too_many_requests", message.clone(), Retry::After(COME_BACK_SECS))
+            }
             Failure::UnsupportedMediaType { expected } => {
                 refused(415, "unsupported_media_type", format!("send this with `Content-Type: {expected}`"))
             }
@@ -327,6 +351,10 @@ mod tests {
             Failure::MethodNotAllowed { allow: "GET" },
             Failure::RequestTimeout,
             Failure::TooLarge { max: 1 },
+            Failure::FileTooLarge { max: 1 },
+            Failure::RangeNotSatisfiable { bytes: 1 },
+            Failure::NotCancellable { message: "it is over".into() },
+            Failure::Full { message: "wait for some to end".into() },
             Failure::UnsupportedMediaType { expected: "application/json" },
             Failure::Busy { retry_after: Duration::from_millis(10) },
             Failure::TooMany { retry_after: Duration::from_millis(10) },

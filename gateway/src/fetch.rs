@@ -3,7 +3,7 @@
 use crate::target::{Connections, Destination, innermost};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, header};
-use pingora_http::RequestHeader;
+use pingora_http::{RequestHeader, ResponseHeader};
 use std::time::Duration;
 
 /// The whole exchange, connecting included.
@@ -14,8 +14,18 @@ const BYTES_MAX: usize = 1024 * 1024;
 
 /// Why there is no answer, in words.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct FetchError(String);
+#[error("{why}")]
+pub struct FetchError {
+    why: String,
+    /// There was no connection, so the peer knows nothing of the question.
+    pub nothing_was_sent: bool,
+}
+
+impl FetchError {
+    fn late(timeout: Duration) -> Self {
+        Self { why: format!("no answer within {} s", timeout.as_secs()), nothing_was_sent: false }
+    }
+}
 
 /// What a peer answered.
 pub struct Fetched {
@@ -63,47 +73,108 @@ pub async fn ask(
     to: &Destination,
     question: Question<'_>,
 ) -> Result<Fetched, FetchError> {
-    match tokio::time::timeout(TIMEOUT, exchange(connections, to, question)).await {
-        Ok(result) => result,
-        Err(_) => Err(FetchError(format!("no answer within {} s", TIMEOUT.as_secs()))),
+    // New each time: it is asked rarely, and a dead pooled connection would look like a dead peer.
+    let asked = exchange(connections, to, &question, Bounds { fresh: true, bytes_max: BYTES_MAX });
+    match tokio::time::timeout(TIMEOUT, asked).await {
+        Ok(Ok((response, body))) => Ok(Fetched { status: response.status.as_u16(), body }),
+        Ok(Err(trouble)) => Err(trouble.into()),
+        Err(_) => Err(FetchError::late(TIMEOUT)),
+    }
+}
+
+/// Asks what is asked often, over connections that are kept, and may be asked twice: where a used connection
+/// turns out to be dead it is asked anew.
+pub async fn ask_often(
+    connections: &Connections,
+    to: &Destination,
+    question: &Question<'_>,
+    timeout: Duration,
+    bytes_max: usize,
+) -> Result<(ResponseHeader, Vec<u8>), FetchError> {
+    let asked = async {
+        match exchange(connections, to, question, Bounds { fresh: false, bytes_max }).await {
+            Err(Trouble::OfTheConnection { used: true, .. }) => {
+                let again = exchange(connections, to, question, Bounds { fresh: true, bytes_max }).await;
+                // What was sent on the first one may have been heard.
+                again.map_err(|trouble| FetchError { nothing_was_sent: false, ..trouble.into() })
+            }
+            answered => answered.map_err(FetchError::from),
+        }
+    };
+    tokio::time::timeout(timeout, asked).await.unwrap_or_else(|_| Err(FetchError::late(timeout)))
+}
+
+#[derive(Clone, Copy)]
+struct Bounds {
+    /// Not over a connection that was used before.
+    fresh: bool,
+    /// A longer answer is given up.
+    bytes_max: usize,
+}
+
+enum Trouble {
+    NoConnection(String),
+    /// `used`: it was used before, and may be what is wrong.
+    OfTheConnection {
+        used: bool,
+        why: String,
+    },
+    OfTheAnswer(String),
+}
+
+impl From<Trouble> for FetchError {
+    fn from(trouble: Trouble) -> Self {
+        let nothing_was_sent = matches!(trouble, Trouble::NoConnection(_));
+        let (Trouble::NoConnection(why) | Trouble::OfTheConnection { why, .. } | Trouble::OfTheAnswer(why)) =
+            trouble;
+        Self { why, nothing_was_sent }
     }
 }
 
 async fn exchange(
     connections: &Connections,
     to: &Destination,
-    question: Question<'_>,
-) -> Result<Fetched, FetchError> {
-    // New each time: it is asked rarely, and a dead pooled connection would look like a dead peer.
-    let mut connection = connections.open(to, true).await.map_err(|error| FetchError(error.to_string()))?;
-    let trouble = |error: Box<pingora_core::Error>| FetchError(innermost(&error));
-    let path = format!("{}{}", to.base_path, question.path);
-    let request = RequestHeader::build_no_case(question.method, path.as_bytes(), Some(6));
-    let mut request = request.map_err(trouble)?;
-    request.insert_header(header::HOST, to.authority.as_str()).map_err(trouble)?;
-    request.insert_header(header::ACCEPT, "application/json").map_err(trouble)?;
-    request.insert_header(header::ACCEPT_ENCODING, "identity").map_err(trouble)?;
-    for (name, value) in question.headers {
-        request.insert_header(name, value).map_err(trouble)?;
-    }
+    question: &Question<'_>,
+    bounds: Bounds,
+) -> Result<(ResponseHeader, Vec<u8>), Trouble> {
+    let opened = connections.open(to, bounds.fresh).await;
+    let mut connection = opened.map_err(|error| Trouble::NoConnection(error.to_string()))?;
+    let used = connection.reused;
+    let trouble = |error: Box<pingora_core::Error>| Trouble::OfTheConnection { used, why: innermost(&error) };
+    let header = header_of(to, question).map_err(trouble)?;
+    connection.session.write_request_header(Box::new(header)).await.map_err(trouble)?;
     if !question.body.is_empty() {
-        request.insert_header(header::CONTENT_TYPE, "application/json").map_err(trouble)?;
-        request.insert_header(header::CONTENT_LENGTH, question.body.len()).map_err(trouble)?;
+        // A write that fails may follow an early answer, which is still to be read.
+        let _ = connection.session.write_request_body(question.body.clone(), true).await;
     }
-    connection.session.write_request_header(Box::new(request)).await.map_err(trouble)?;
-    if !question.body.is_empty() {
-        connection.session.write_request_body(question.body, true).await.map_err(trouble)?;
-    }
-    connection.session.finish_request_body().await.map_err(trouble)?;
+    let _ = connection.session.finish_request_body().await;
     connection.session.read_response_header().await.map_err(trouble)?;
-    let status = connection.session.response_header().map_or(0, |response| response.status.as_u16());
+    let response = connection.session.response_header().cloned();
+    let response = response.ok_or_else(|| Trouble::OfTheAnswer("an answer without a head".into()))?;
     let mut body = Vec::new();
     while let Some(chunk) = connection.session.read_response_body().await.map_err(trouble)? {
-        if body.len() + chunk.len() > BYTES_MAX {
-            return Err(FetchError(format!("an answer longer than {BYTES_MAX} bytes")));
+        if body.len() + chunk.len() > bounds.bytes_max {
+            let why = format!("an answer longer than {} bytes", bounds.bytes_max);
+            return Err(Trouble::OfTheAnswer(why));
         }
         body.extend_from_slice(&chunk);
     }
     connections.give_back(connection).await;
-    Ok(Fetched { status, body })
+    Ok((response, body))
+}
+
+fn header_of(to: &Destination, question: &Question<'_>) -> Result<RequestHeader, Box<pingora_core::Error>> {
+    let path = format!("{}{}", to.base_path, question.path);
+    let mut request = RequestHeader::build_no_case(question.method.clone(), path.as_bytes(), Some(6))?;
+    request.insert_header(header::HOST, to.authority.as_str())?;
+    request.insert_header(header::ACCEPT, "application/json")?;
+    request.insert_header(header::ACCEPT_ENCODING, "identity")?;
+    for (name, value) in &question.headers {
+        request.insert_header(name.clone(), value.clone())?;
+    }
+    if !question.body.is_empty() {
+        request.insert_header(header::CONTENT_TYPE, "application/json")?;
+        request.insert_header(header::CONTENT_LENGTH, question.body.len())?;
+    }
+    Ok(request)
 }

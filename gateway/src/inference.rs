@@ -2,9 +2,10 @@
 
 use crate::{
     admit,
+    asynchronous::respond_async,
     attempt::{Ask, Timeouts},
     books::{Books, Served},
-    candidates::{Reachable, Sought},
+    candidates::{Reachable, Sought, path_at},
     downstream::{Downstream, Gone},
     exchange::{Ended, Exchange, Role},
     fail_point::FailPoint,
@@ -13,7 +14,7 @@ use crate::{
     node::Node,
     outcome::{Refusal, WholeAnswer, error_message},
     stream::{self, Limits},
-    upstream::{Identity, Upstream},
+    upstream::Upstream,
 };
 use bytes::Bytes;
 use config::{Config, Route};
@@ -21,7 +22,7 @@ use futures::future::join_all;
 use http::{HeaderName, HeaderValue, header};
 use protocol::{ModelName, carriers};
 use std::{sync::Arc, time::Duration};
-use upstream_ollama::{Changes, RequestView};
+use upstream_ollama::RequestView;
 
 /// How long a request for a model that nobody is known to have waits for the probes that find out.
 const PROBE_PATIENCE: Duration = Duration::from_secs(3);
@@ -86,6 +87,10 @@ async fn begin<'a>(
         Ok(view) => view,
         Err(bad) => return down.fail(&bad.into()).await.map(|()| None),
     };
+    // A stream is not put off: who reads it is there.
+    if !view.stream && respond_async::is_preferred(&down.session.req_header().headers) {
+        return Box::pin(respond_async::take_on(node, down, path, &body.bytes)).await.map(|()| None);
+    }
     let route = config.route_for(view.model.as_str()).into_owned();
     let request = Request { path, view, body: body.bytes.clone(), config, route, forwarded: forwarded(down) };
     let mut exchange =
@@ -140,17 +145,21 @@ async fn find(node: &Node, down: &mut Downstream, request: &Request) -> Result<R
 }
 
 impl Request {
-    /// The longest answer that is ordered of a peer. Embeddings make no tokens; an order names one.
     fn output_max(&self) -> u64 {
-        if self.path == "/v1/embeddings" {
-            return 1;
-        }
-        self.view.max_output.unwrap_or(self.config.gateway.max_output_tokens).max(1)
+        output_max(&self.view, self.path, &self.config)
     }
 
     fn sought(&self) -> Sought<'_> {
         Sought { model: &self.view.model, route: &self.route, streamed: self.view.stream }
     }
+}
+
+/// The longest answer that is ordered of a peer. Embeddings make no tokens; an order names one.
+pub fn output_max(view: &RequestView, path: &str, config: &Config) -> u64 {
+    if path == "/v1/embeddings" {
+        return 1;
+    }
+    view.max_output.unwrap_or(config.gateway.max_output_tokens).max(1)
 }
 
 /// Who is known to have the model; who may have it if nobody is known to; an error if nobody may.
@@ -200,20 +209,9 @@ fn not_found(model: &ModelName, reachable: &[Reachable]) -> Failure {
 }
 
 fn ask<'r>(node: &Node, request: &'r Request, upstream: &Upstream) -> Ask<'r> {
-    let model = request.sought().model_for(upstream);
-    let local = upstream.identity == Identity::Local;
-    let changes = Changes {
-        model: (*model != request.view.model).then(|| model.clone()),
-        max_tokens_name: local,
-        developer_as_system: local
-            && !upstream.with_model(model, |model| model.knows_developer).unwrap_or(false),
-        ..Changes::default()
-    };
-    // The URL of another server ends in `/v1`, as its SDKs want it.
-    let path = if upstream.server.is_some() { &request.path["/v1".len()..] } else { request.path };
     Ask {
-        path,
-        body: request.view.apply(&request.body, &changes),
+        path: path_at(upstream, request.path),
+        body: request.sought().body_for(upstream, &request.view, &request.body),
         requester: upstream.node().map(|_| node.me),
         order: None,
         authorization: upstream.server.as_ref().and_then(|server| server.authorization.clone()),

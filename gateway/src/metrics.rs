@@ -24,6 +24,11 @@ struct ResultLabel {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OutcomeLabel {
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct TokenLabels {
     /// `earned` or `spent`
     side: &'static str,
@@ -41,6 +46,7 @@ pub struct Metrics {
     receipts: Family<ResultLabel, Counter>,
     tokens: Family<TokenLabels, Counter>,
     reloads: Family<ResultLabel, Counter>,
+    tasks: Family<OutcomeLabel, Counter>,
     /// Shared with `strangers.rs`, which hears them.
     pub heard: Heard,
     requests_open: Gauge,
@@ -66,6 +72,7 @@ impl Default for Metrics {
             receipts: Family::default(),
             tokens: Family::default(),
             reloads: Family::default(),
+            tasks: Family::default(),
             heard: Heard::default(),
             requests_open: Gauge::default(),
             requests_waiting: Gauge::default(),
@@ -86,6 +93,8 @@ impl Default for Metrics {
         registry.register("receipts", "Receipts signed, accepted and refused", this.receipts.clone());
         registry.register("tokens", "Tokens in receipts, by side and kind", this.tokens.clone());
         registry.register("reloads", "Readings of a changed lobstah.toml", this.reloads.clone());
+        let tasks = "Leases of lines of batches and of jobs, by what came of them";
+        registry.register("tasks", tasks, this.tasks.clone());
         let heard = "What was heard of strangers on relays and trackers, by what came of it";
         registry.register("announcements", heard, this.heard.0.clone());
         registry.register("requests_open", "Requests being served now", this.requests_open.clone());
@@ -128,6 +137,10 @@ impl Metrics {
 
     pub fn receipt(&self, result: &'static str) {
         self.receipts.get_or_create(&ResultLabel { result }).inc();
+    }
+
+    pub fn task(&self, outcome: &'static str) {
+        self.tasks.get_or_create(&OutcomeLabel { outcome }).inc();
     }
 
     pub fn reload(&self, result: &'static str) {

@@ -3,6 +3,7 @@
 use crate::{
     admit,
     failure::Failure,
+    lending::Lending,
     metrics::Metrics,
     prober::Prober,
     settings::{self, Reading, Settings, Source, Stamp},
@@ -31,6 +32,7 @@ use std::{
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use upstream_ollama::Ollama;
+use work::Work;
 
 /// After a receipt could not be kept, a worker takes no work for this long: it would be for nothing.
 const LEDGER_REST: Duration = Duration::from_secs(5);
@@ -42,6 +44,8 @@ pub struct Node {
     pub me: NodeId,
     pub paths: Paths,
     pub ledger: Ledger,
+    /// Jobs, files, batches.
+    pub work: Work,
     pub peers: PeerList,
     pub upstreams: Upstreams,
     pub strangers: Arc<Strangers>,
@@ -51,6 +55,8 @@ pub struct Node {
     pub slots: Arc<Slots>,
     /// The worker's room in the engine.
     pub engine: Engine,
+    /// Jobs of others that wait for it.
+    pub lending: Lending,
     pub body_memory: Arc<Semaphore>,
     pub metrics: Metrics,
     /// Background work; awaited at the end.
@@ -61,6 +67,10 @@ pub struct Node {
     pub witness: Witness,
     /// There is something to tell a worker: its next request may depend on it.
     pub settle_now: Notify,
+    /// Something waits in `work`, or is to be cancelled there, since this moment.
+    pub work_now: Notify,
+    /// A batch was created, whose lines are to be read.
+    pub validate_now: Notify,
     /// Cancelled when the node is to stop.
     pub stopping: CancellationToken,
     ledger_failed_at: Mutex<Option<Instant>>,
@@ -91,6 +101,8 @@ impl Node {
         let me = identity.node.node_id();
         let ledger = Ledger::open(&paths.ledger, me)
             .with_context(|| format!("the ledger {} cannot be opened", paths.ledger.display()))?;
+        let work = Work::open(&paths.home)
+            .with_context(|| format!("the work in {} cannot be opened", paths.home.display()))?;
         let connections = Arc::new(Connections::new(block_private));
         let ollama = Ollama::new(config.ollama.url.clone()).context("ollama.url")?;
         let metrics = Metrics::default();
@@ -98,6 +110,7 @@ impl Node {
         let node = Arc::new(Self {
             me,
             ledger,
+            work,
             peers: PeerList::at(&paths.peers),
             upstreams: Upstreams::new(Upstream::local(&config.ollama).context("ollama.url")?),
             strangers: Arc::new(Strangers::new(
@@ -110,12 +123,15 @@ impl Node {
             connections,
             slots: Slots::new(config.gateway.queue),
             engine: Engine::new(&config.worker),
+            lending: Lending::default(),
             body_memory: admit::body_memory(),
             metrics,
             tasks: TaskTracker::new(),
             open: TaskTracker::new(),
             witness: Witness::default(),
             settle_now: Notify::new(),
+            work_now: Notify::new(),
+            validate_now: Notify::new(),
             stopping: CancellationToken::new(),
             ledger_failed_at: Mutex::default(),
             spread: AtomicUsize::new(0),

@@ -38,6 +38,8 @@ pub struct Terms<'a> {
     pub body: &'a Bytes,
     /// The longest answer that is agreed to.
     pub output_max: u64,
+    /// What completes later is nobody's debt: the end of a job's lease.
+    pub answer_by: Option<Timestamp>,
 }
 
 impl Placed {
@@ -95,7 +97,18 @@ pub async fn place(
     worker: NodeId,
     terms: &Terms<'_>,
 ) -> Result<Placed, String> {
-    let now = clock::now();
+    let order = draw_up(node, upstream, worker, terms, clock::now())?;
+    keep(node, order).await
+}
+
+/// Signs an order that nobody knows yet; [`keep`] it before it is sent.
+pub fn draw_up(
+    node: &Node,
+    upstream: &Upstream,
+    worker: NodeId,
+    terms: &Terms<'_>,
+    now: Timestamp,
+) -> Result<Verified<Order>, String> {
     let inventory = upstream.inventory();
     let price = inventory.price(terms.model);
     let max_input_tokens = order::max_input_tokens(terms.body.len() as u64);
@@ -111,12 +124,16 @@ pub async fn place(
         max_credits: price.charge(usage),
         created_at: now,
         expires_at: Timestamp::from_millis(now.as_millis() + ADMITTED_WITHIN.as_millis() as u64),
-        answer_by: None,
+        answer_by: terms.answer_by,
         model_digest: inventory.model(terms.model).and_then(|model| model.digest),
         price: Some(price),
     };
-    let order = Verified::sign(order, &node.identity.node).map_err(|error| error.to_string())?;
-    node.ledger.place(&order, now).await.map_err(|error| error.to_string())?;
+    Verified::sign(order, &node.identity.node).map_err(|error| error.to_string())
+}
+
+/// Keeps an order in the ledger.
+pub async fn keep(node: &Node, order: Verified<Order>) -> Result<Placed, String> {
+    node.ledger.place(&order, clock::now()).await.map_err(|error| error.to_string())?;
     fail_point::reached(FailPoint::OrderPlaced);
     let watching = Some(node.witness.watch(&order.order_id));
     Ok(Placed { order, watching })

@@ -67,7 +67,33 @@ pub enum Reason {
     Broken(String),
 }
 
+impl Outcome {
+    /// Whether no receipt will come for the order: it was refused, or never arrived. What went wrong in another
+    /// way may have been taken, and is asked after.
+    pub fn was_not_taken(&self) -> bool {
+        match self {
+            Outcome::Next(reason) => reason.is_refusal(),
+            Outcome::Verdict(_) => true,
+            Outcome::Stream(_) | Outcome::Whole(_) => false,
+        }
+    }
+}
+
 impl Reason {
+    /// See [`Outcome::was_not_taken`].
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            Reason::NoCredit { .. }
+            | Reason::QuoteChanged(_)
+            | Reason::TooDear(_)
+            | Reason::Busy(_)
+            | Reason::Down(_) => true,
+            // 409: taken before, and who knows what became of it. 5xx: a proxy's word counts for nothing.
+            Reason::Status(status, _) => (400..500).contains(status) && *status != 409,
+            Reason::TimedOut | Reason::Broken(_) => false,
+        }
+    }
+
     /// Whether the upstream itself is at fault, so that its breaker should know.
     pub fn is_a_failure(&self) -> bool {
         match self {
@@ -162,4 +188,31 @@ fn retry_after(response: &ResponseHeader) -> Duration {
 /// A header's value, empty if there is none or it is no text.
 pub fn text(response: &ResponseHeader, name: HeaderName) -> String {
     response.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_order_is_forgotten_only_where_its_worker_has_surely_not_taken_it() {
+        let status = |status| Reason::Status(status, String::new());
+        let refused = [
+            Reason::Down("connection refused".into()),
+            Reason::Busy(Duration::ZERO),
+            Reason::NoCredit { available: None, message: String::new() },
+            status(403),
+            status(404),
+        ];
+        let perhaps_taken = [
+            Reason::TimedOut,
+            Reason::Broken("reset".into()),
+            status(409),
+            status(500),
+            status(502),
+            status(302),
+        ];
+        assert!(refused.into_iter().all(|reason| Outcome::Next(reason).was_not_taken()));
+        assert!(!perhaps_taken.into_iter().any(|reason| Outcome::Next(reason).was_not_taken()));
+    }
 }

@@ -1,6 +1,7 @@
 //! What a node says of itself: models, peers, books, capacity, health, metrics.
 
 use crate::{
+    asynchronous::batches,
     downstream::{Downstream, Gone},
     exchange::Role,
     explain,
@@ -49,8 +50,9 @@ pub async fn answer(
         Report::Peers => peers(node, role).await,
         Report::Balance => balance(node).await,
         Report::Ledger => ledger(node, query).await,
-        Report::Capacity => Ok(capacity(node).await),
+        Report::Capacity => capacity(node).await,
         Report::Metrics => return metrics(node, role, down).await,
+        Report::Progress(id) => batches::progress(node, id).await,
     };
     match value {
         Ok(value) => down.json(200, &value).await,
@@ -138,7 +140,9 @@ fn unreadable(error: &QueryError) -> Failure {
     Failure::Internal { message: error.to_string() }
 }
 
-async fn capacity(node: &Node) -> Value {
+async fn capacity(node: &Node) -> Result<Value, Failure> {
+    let jobs = node.work.lent().counts().await;
+    let jobs = jobs.map_err(|error| Failure::Internal { message: error.to_string() })?;
     let listed = models::offered(node, Role::Worker).await;
     let models: Vec<&ModelName> = listed.iter().map(|listed| &listed.model.name).collect();
     let config = node.config();
@@ -149,7 +153,12 @@ async fn capacity(node: &Node) -> Value {
         "tier": config.worker.tier.as_str(),
         "concurrency": config.worker.concurrency,
         "queueDepth": node.engine.depth(),
-        "jobCounts": {"queued": 0, "running": 0, "done": 0, "error": 0},
+        "jobCounts": {
+            "queued": jobs.queued,
+            "running": jobs.running,
+            "done": jobs.done,
+            "error": jobs.error,
+        },
     });
     let prices = prices::uncommon(&config.credit, &node.upstreams.local().inventory(), models);
     if !prices.is_empty() {
@@ -162,7 +171,7 @@ async fn capacity(node: &Node) -> Value {
     if !digests.is_empty() {
         object["digests"] = json!(digests);
     }
-    object
+    Ok(object)
 }
 
 /// Every candidate for the model that is asked for, to the owner.

@@ -1,11 +1,13 @@
 //! Method and path to handler, for the gateway and for the worker (SPEC section 6).
 
 use crate::{
-    admit, collecting,
+    admit,
+    asynchronous::{batches, files, jobs},
+    collecting,
     downstream::{Downstream, Gone},
     exchange::Role,
     failure::Failure,
-    inference,
+    inference, lending,
     node::Node,
     reports, worker,
 };
@@ -20,7 +22,19 @@ enum Route<'p> {
     /// The receipt of an order, to who ordered.
     Receipt(&'p str),
     Acks,
+    /// Routes that look at the method themselves.
+    Whole(Whole, &'p str),
     Report(Report<'p>),
+}
+
+/// A part of the API that is served as a whole; beside it stands what follows its path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whole {
+    /// Jobs that others give this worker.
+    Lending,
+    Jobs,
+    Files,
+    Batches,
 }
 
 /// Something to read.
@@ -38,6 +52,8 @@ pub enum Report<'p> {
     Healthz,
     Readyz,
     Metrics,
+    /// How a batch gets on.
+    Progress(&'p str),
 }
 
 impl<'p> Route<'p> {
@@ -47,7 +63,10 @@ impl<'p> Route<'p> {
             let report = match path {
                 "/route" => Report::Route,
                 "/peers" => Report::Peers,
-                _ => return None,
+                _ => match path.strip_prefix("/batches/").and_then(|rest| rest.strip_suffix("/progress")) {
+                    Some(id) => Report::Progress(id),
+                    None => return Self::whole(role, path),
+                },
             };
             return Some(Route::Report(report));
         }
@@ -55,6 +74,9 @@ impl<'p> Route<'p> {
             && let Some(order) = path.strip_prefix("/v1/receipts/")
         {
             return Some(if order == "ack" { Route::Acks } else { Route::Receipt(order) });
+        }
+        if let Some(whole) = Self::whole(role, path) {
+            return Some(whole);
         }
         let report = match path {
             "/v1/chat/completions" => return Some(Route::Inference("/v1/chat/completions")),
@@ -75,9 +97,22 @@ impl<'p> Route<'p> {
         Some(Route::Report(report))
     }
 
+    fn whole(role: Role, path: &'p str) -> Option<Self> {
+        let below = |root| path.strip_prefix(root).filter(|rest| rest.is_empty() || rest.starts_with('/'));
+        let parts: &[(&str, Whole)] = match role {
+            Role::Worker => &[("/v1/jobs", Whole::Lending)],
+            Role::Gateway => {
+                &[("/v1/jobs", Whole::Jobs), ("/v1/files", Whole::Files), ("/v1/batches", Whole::Batches)]
+            }
+            // What `lobstah batch` needs, so that it needs no key.
+            Role::Owner => &[("/v1/files", Whole::Files), ("/v1/batches", Whole::Batches)],
+        };
+        parts.iter().find_map(|(root, whole)| Some(Route::Whole(*whole, below(root)?)))
+    }
+
     fn allow(self) -> &'static str {
         match self {
-            Route::Inference(_) | Route::Acks => "POST",
+            Route::Inference(_) | Route::Acks | Route::Whole(..) => "POST",
             Route::Receipt(_) => "GET",
             Route::Report(_) => "GET, HEAD",
         }
@@ -109,6 +144,12 @@ pub async fn dispatch(node: &Node, role: Role, down: &mut Downstream) -> Result<
         },
         (Route::Acks, Method::POST) => Box::pin(collecting::acks(node, down)).await,
         (Route::Receipt(order), Method::GET) => Box::pin(collecting::receipt(node, down, &path, order)).await,
+        (Route::Whole(whole, rest), _) => match whole {
+            Whole::Lending => Box::pin(lending::serve(node, down, rest)).await,
+            Whole::Jobs => Box::pin(jobs::serve(node, down, rest)).await,
+            Whole::Files => Box::pin(files::serve(node, down, rest)).await,
+            Whole::Batches => Box::pin(batches::serve(node, down, rest)).await,
+        },
         (Route::Report(report), Method::GET | Method::HEAD) => {
             Box::pin(reports::answer(node, role, down, report, &query)).await
         }

@@ -11,7 +11,7 @@ use crate::{
     downstream::WRITE_BYTES,
     exchange::Role,
     node::Node,
-    settling,
+    settling, tending,
 };
 use config::Paths;
 use parking_lot::Mutex;
@@ -214,6 +214,8 @@ impl Services {
         let node = Arc::clone(&self.node);
         self.node.tasks.spawn(async move { settling::run(&node).await });
         let node = Arc::clone(&self.node);
+        self.node.tasks.spawn(async move { tending::run(&node, worker_listens).await });
+        let node = Arc::clone(&self.node);
         self.node.tasks.spawn(async move { discover::run(&node, worker_listens).await });
         self.node.tasks.close();
     }
@@ -227,10 +229,14 @@ impl Services {
         let _ = tokio::time::timeout(grace, self.node.open.wait()).await;
         let cut = self.node.open.len();
         self.node.tasks.wait().await;
-        let ledger = self.node.ledger.clone();
-        let closed = tokio::task::spawn_blocking(move || ledger.close()).await;
+        let (ledger, work) = (self.node.ledger.clone(), self.node.work.clone());
+        let close = move || {
+            work.close();
+            ledger.close();
+        };
+        let closed = tokio::task::spawn_blocking(close).await;
         if let Err(error) = closed {
-            tracing::error!(%error, "the ledger did not close");
+            tracing::error!(%error, "ledger and work did not close");
         }
         cut
     }

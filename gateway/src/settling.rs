@@ -202,6 +202,10 @@ async fn collect(node: &Node, awaited: Awaited) {
         let _ = node.ledger.ask_again(worker, &id, later(COLLECTED_AFTER)).await;
         return;
     }
+    // Acknowledging the receipt lets the worker forget the answer, which a lease still waits for.
+    if !matches!(node.work.tasks().has_order(&id).await, Ok(false)) {
+        return ask_later(node, worker, &id, placed_at).await;
+    }
     let path = format!("/v1/receipts/{id}");
     let asked = Asked { worker, method: "GET", path: &path };
     let auth = Auth::sign(&node.identity.node, &asked, clock::now()).to_header();
@@ -216,10 +220,14 @@ async fn collect(node: &Node, awaited: Awaited) {
         _ => false,
     };
     if !done {
-        let age = Duration::from_millis(clock::now().millis_since(placed_at));
-        let pause = (age / 2).clamp(ASK_AGAIN_MIN, ASK_AGAIN_MAX);
-        let _ = node.ledger.ask_again(worker, &id, later(pause)).await;
+        ask_later(node, worker, &id, placed_at).await;
     }
+}
+
+async fn ask_later(node: &Node, worker: NodeId, id: &str, placed_at: Timestamp) {
+    let age = Duration::from_millis(clock::now().millis_since(placed_at));
+    let pause = (age / 2).clamp(ASK_AGAIN_MIN, ASK_AGAIN_MAX);
+    let _ = node.ledger.ask_again(worker, id, later(pause)).await;
 }
 
 /// Whether the receipt was kept, or is of no use and never will be.
@@ -254,7 +262,8 @@ async fn ask(node: &Node, worker: NodeId, question: Question<'_>) -> Option<(u16
     Some((answer.status, answer.body))
 }
 
-fn destination(node: &Node, worker: NodeId) -> Option<Destination> {
+/// Where a peer is, if that is known now.
+pub fn destination(node: &Node, worker: NodeId) -> Option<Destination> {
     let all = node.upstreams.all();
     let friend = all.iter().find(|upstream| upstream.node() == Some(worker));
     friend.map(|upstream| upstream.destination.clone()).or_else(|| node.strangers.destination(&worker))

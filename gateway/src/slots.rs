@@ -12,7 +12,7 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
 };
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 /// How many may be in one upstream at once, and how many are.
 #[derive(Debug)]
@@ -59,6 +59,8 @@ pub struct Slots {
     waiting: Mutex<VecDeque<Waiting>>,
     /// Its length, readable without the lock.
     waiting_len: AtomicUsize,
+    /// A place came back for which nobody waits here.
+    pub freed: Notify,
 }
 
 #[derive(Debug)]
@@ -90,6 +92,7 @@ impl Slots {
             queue_max: AtomicUsize::new(queue_max),
             waiting: Mutex::default(),
             waiting_len: AtomicUsize::new(0),
+            freed: Notify::new(),
         })
     }
 
@@ -175,6 +178,7 @@ impl Drop for Slot {
         if self.slots.waiting() > 0 {
             self.slots.serve(&self.lane);
         }
+        self.slots.freed.notify_one();
     }
 }
 

@@ -1,10 +1,13 @@
 //! A requester's request to the worker: a place in the engine, the answer metered on its way, the
 //! receipt before its end.
 
+mod request;
+
+pub use request::Request;
+
 use crate::{
-    admit,
-    attempt::{self, Ask, Timeouts},
-    books::{Books, Serving},
+    admit, attempt,
+    books::Books,
     credit::{self, Admitted},
     downstream::{Downstream, Gone},
     exchange::{Ended, Exchange, Role},
@@ -18,11 +21,9 @@ use crate::{
     stream::{self, Limits},
 };
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue};
 use protocol::ModelName;
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
-use upstream_ollama::{Changes, RequestView};
 
 /// A reader that takes less than this ...
 const SLOW_READER_BYTES: usize = 1024;
@@ -55,7 +56,7 @@ impl Engine {
     }
 
     /// When a refused requester may come back: a guess that grows with the queue.
-    fn retry_after(&self) -> Duration {
+    pub fn retry_after(&self) -> Duration {
         let rounds = self.slots.waiting() / self.lane.limit().max(1);
         Duration::from_secs(2 + rounds as u64).min(Duration::from_secs(60))
     }
@@ -73,13 +74,6 @@ pub fn lent<'i>(config: &'i config::Worker, engine: &'i Inventory) -> impl Itera
     engine.models().iter().filter(|model| offers(config, model))
 }
 
-struct Request {
-    path: &'static str,
-    view: RequestView,
-    body: Bytes,
-    forwarded: Vec<(HeaderName, HeaderValue)>,
-}
-
 /// Serves one request for inference.
 pub async fn serve(node: &Node, down: &mut Downstream, path: &'static str) -> Result<(), Gone> {
     down.cut_readers_slower_than(SLOW_READER_BYTES, SLOW_READER_WITHIN);
@@ -94,7 +88,7 @@ pub async fn serve(node: &Node, down: &mut Downstream, path: &'static str) -> Re
         Ok(request) => request,
         Err(failure) => return down.fail(&failure).await,
     };
-    let admitted = match admit(node, down, &request).await {
+    let admitted = match credit::admit(node, down, &request.asked(node)).await {
         Ok(admitted) => admitted,
         Err(failure) => return down.fail(&failure).await,
     };
@@ -123,9 +117,9 @@ async fn run(
     let max_time = node.config().worker.max_time;
     let deadline = Instant::now() + max_time;
     let model = request.view.model.clone();
-    let serving = serving(node, &request, admitted);
+    let serving = request.serving(node, admitted);
     let outcome = {
-        let ask = ask(node, &request, serving.output_max(), max_time);
+        let ask = request.ask(node, serving.output_max(), max_time);
         let local = &node.upstreams.local().destination;
         // Boxed, so that its room is given back before the answer flows.
         let work = Box::pin(attempt::attempt(&node.connections, local, &ask));
@@ -180,40 +174,9 @@ async fn answer(
 }
 
 async fn read(node: &Node, down: &Downstream, path: &'static str, body: Bytes) -> Result<Request, Failure> {
-    let view = RequestView::read(&body)?;
-    let local = node.upstreams.local();
-    if local.serves(&view.model) != Some(true) {
-        node.prober.if_older(local, Duration::from_secs(1)).await;
-    }
-    // An engine that was never heard of may have it: it is asked, and says so itself if not.
-    let offered = local.with_model(&view.model, |model| offers(&node.config().worker, model));
-    let unheard = local.serves(&view.model).is_none() && node.config().worker.offers(view.model.as_str());
-    if !offered.unwrap_or(unheard) {
-        return Err(Failure::ModelNotFound { model: view.model, near: Vec::new() });
-    }
-    Ok(Request { path, view, body, forwarded: forwarded(down) })
-}
-
-/// Whether the requester may spend what this can cost; it is reserved then.
-async fn admit(node: &Node, down: &Downstream, request: &Request) -> Result<Admitted, Failure> {
-    let asked = credit::Asked {
-        view: &request.view,
-        body: &request.body,
-        makes_text: request.path != "/v1/embeddings",
-        digest: digest(node, &request.view.model),
-    };
-    credit::admit(node, down, &asked).await
-}
-
-fn digest(node: &Node, model: &ModelName) -> Option<[u8; 32]> {
-    node.upstreams.local().with_model(model, |model| model.digest).flatten()
-}
-
-fn serving<'a>(node: &'a Node, request: &Request, admitted: Admitted) -> Serving<'a> {
-    let view = &request.view;
-    let digest = digest(node, &view.model);
-    let prompt_bytes = request.body.len() as u64;
-    Serving::new(node, admitted, view.model.clone(), digest, prompt_bytes, view.include_usage)
+    let request = Request::read(path, body, forwarded(down))?;
+    request.is_offered(node).await?;
+    Ok(request)
 }
 
 /// A place in the engine, now or after a wait; `None` if too many wait already.
@@ -228,28 +191,6 @@ async fn place(node: &Node, down: &mut Downstream, streamed: bool) -> Result<Opt
         down.say_waiting().await?;
     }
     down.attend(streamed, ticket.slot()).await
-}
-
-fn ask<'r>(node: &Node, request: &'r Request, output_max: Option<u64>, max_time: Duration) -> Ask<'r> {
-    let knows_developer =
-        node.upstreams.local().with_model(&request.view.model, |model| model.knows_developer);
-    let changes = Changes {
-        ask_usage: true,
-        max_tokens_name: true,
-        max_tokens_cap: output_max,
-        developer_as_system: !knows_developer.unwrap_or(false),
-        ..Changes::default()
-    };
-    Ask {
-        path: request.path,
-        body: request.view.apply(&request.body, &changes),
-        requester: None,
-        order: None,
-        authorization: None,
-        forwarded: &request.forwarded,
-        streamed: request.view.stream,
-        timeouts: Timeouts { first_byte: max_time, silence: None, answer: max_time },
-    }
 }
 
 fn engine_failure(node: &Node, reason: Reason, model: &ModelName) -> Failure {

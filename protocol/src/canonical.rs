@@ -7,7 +7,8 @@ use sha2::{Digest, Sha256};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CanonicalBytes(Vec<u8>);
 
-/// The value has no canonical form: a number in it is not a finite double.
+/// It has no canonical form: a number in it is not a finite double, or as text it is no JSON, or a key
+/// stands in it twice.
 #[derive(Debug, thiserror::Error)]
 #[error("this JSON has no canonical form")]
 pub struct NotCanonical(#[source] serde_json::Error);
@@ -16,6 +17,11 @@ impl CanonicalBytes {
     /// Canonicalises `value`: keys sorted by UTF-16 code units, ECMAScript numbers, no white space.
     pub fn of(value: &Value) -> Result<Self, NotCanonical> {
         serde_json_canonicalizer::to_vec(value).map(Self).map_err(NotCanonical)
+    }
+
+    /// The same of JSON text. One in which a key stands twice has none: it would say two things.
+    pub fn of_text(json: &[u8]) -> Result<Self, NotCanonical> {
+        Self::of(&crate::strict_json::parse(json).map_err(NotCanonical)?)
     }
 
     /// The bytes; they are UTF-8.

@@ -10,6 +10,8 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 pub const REQUESTER_HEADER: &str = "x-lobstah-requester";
 /// Carries the order of a request, or of a job that is submitted.
 pub const ORDER_HEADER: &str = "x-lobstah-order";
+/// Names the route of an engine that a job is for, where it is not `/v1/chat/completions`.
+pub const ENDPOINT_HEADER: &str = "x-lobstah-endpoint";
 /// Proves who reads or cancels a job, or collects a receipt; see [`crate::auth`].
 pub const AUTH_HEADER: &str = "x-lobstah-auth";
 /// Carries the receipt of an answer that is not streamed.

@@ -6,13 +6,17 @@
 #![allow(clippy::unwrap_used, reason = "a harness that cannot go on has found a failure")]
 #![allow(clippy::missing_panics_doc)]
 
+pub mod batches;
+pub mod batching;
 pub mod binary;
 pub mod chat;
 pub mod client;
 pub mod crew;
 pub mod engine;
+pub mod fleet;
 pub mod forge;
 pub mod home;
+pub mod jobs;
 pub mod lab;
 pub mod meeting;
 pub mod node;

@@ -8,7 +8,7 @@ use stories::{
     rogue_worker::new_key,
 };
 
-const COMMANDS: [&str; 18] = [
+const COMMANDS: [&str; 23] = [
     "",
     "demo",
     "up",
@@ -19,6 +19,11 @@ const COMMANDS: [&str; 18] = [
     "peers add",
     "peers remove",
     "peers list",
+    "batch run",
+    "batch submit",
+    "batch status",
+    "batch list",
+    "batch cancel",
     "balance",
     "receipts list",
     "receipts verify",

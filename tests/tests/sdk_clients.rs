@@ -83,6 +83,8 @@ impl Scripts {
             self.run(script, &[]).await;
         }
         self.run("errors", &["refused"]).await;
+        self.run("files", &[]).await;
+        self.run("batches", &["created"]).await;
     }
 
     async fn see_every_trouble_of(&self, engine: &Engine) {

@@ -27,5 +27,5 @@ pub use endpoint::Ollama;
 pub use error::EngineError;
 pub use models::{LoadedModel, Model, is_cloud};
 pub use practice::Practice;
-pub use request::{BadBody, Changes, RequestView};
+pub use request::{BadBody, Changes, RequestView, without_metadata};
 pub use usage::Stripped;

@@ -11,9 +11,8 @@ use crate::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Targets that are no upstream.
-const BUILT_IN: [(&str, Target); 3] =
-    [("local", Target::Local), ("friends", Target::Friends), ("network", Target::Network)];
+/// Names that no upstream may have.
+const BUILT_IN: [(&str, Target); 3] = Target::GROUPS;
 
 pub(super) fn peers(raw: Vec<RawPeer>, judge: &mut Judge<'_>) -> Option<Vec<Peer>> {
     let mut seen = BTreeMap::new();
@@ -166,11 +165,10 @@ fn targets(
 
 /// Without the upstreams' names any name may be one.
 fn target(name: String, upstreams: Option<&BTreeSet<String>>) -> Result<Target, Refusal> {
-    if let Some((_, target)) = BUILT_IN.into_iter().find(|(built_in, _)| *built_in == name) {
+    let target = Target::named(&name);
+    let unknown = |names: &&BTreeSet<String>| !names.contains(&name);
+    let Some(upstreams) = upstreams.filter(unknown).filter(|_| matches!(target, Target::Upstream(_))) else {
         return Ok(target);
-    }
-    let Some(upstreams) = upstreams.filter(|names| !names.contains(&name)) else {
-        return Ok(Target::Upstream(name));
     };
     let names = BUILT_IN.iter().map(|(name, _)| *name).chain(upstreams.iter().map(String::as_str));
     let refusal = Refusal::new(format!("no upstream is called `{name}`"));

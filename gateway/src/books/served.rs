@@ -142,8 +142,20 @@ pub async fn keep_ordered(
     received: &Received,
     now: Timestamp,
 ) -> Result<(), Refused> {
+    let judgement = judge::judge(&receipt, placed.order().signed(), received);
+    keep_judged(node, receipt, placed, judgement, now).await
+}
+
+/// The same where the receipt was judged before.
+pub async fn keep_judged(
+    node: &Node,
+    receipt: Verified<Receipt>,
+    placed: &Placed,
+    judgement: Judgement,
+    now: Timestamp,
+) -> Result<(), Refused> {
     let order = placed.order();
-    let verdict = match judge::judge(&receipt, order.signed(), received) {
+    let verdict = match judgement {
         Judgement::Refuse(refusal) => return Err(Refused::NotTheOrders(refusal)),
         judgement => {
             if let Judgement::Dispute(dispute) = judgement {

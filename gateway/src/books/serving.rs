@@ -36,6 +36,14 @@ pub struct Serving<'a> {
     pub usage_was_asked: bool,
 }
 
+/// A receipt that is signed and not kept yet.
+#[derive(Debug)]
+pub struct Claim {
+    pub receipt: Verified<Receipt>,
+    reservation: Reservation,
+    cut: bool,
+}
+
 /// What was made for a requester.
 #[derive(Clone, Copy, Debug)]
 pub struct Made {
@@ -85,12 +93,23 @@ impl<'a> Serving<'a> {
 
     /// The requester of a whole answer left: what the engine made in that time.
     pub async fn left_waiting(&self) {
+        if let Some(claim) = self.cut_unseen() {
+            self.keep(claim).await;
+        }
+    }
+
+    /// A receipt for a whole answer that was cut; `None` if nothing is known to have been made.
+    pub fn cut_unseen(&self) -> Option<Claim> {
         let took = Duration::from_millis(clock::now().millis_since(self.started_at)).as_secs_f64();
         let rate = self.node.engine.speeds.of(&self.model).unwrap_or(0.0);
         let usage = self.estimate((took * rate) as u64);
-        if usage.output_tokens > 0 {
-            self.sign_and_keep(Made { usage, estimated: true, cut: true }, &Tally::default()).await;
-        }
+        let some = usage.output_tokens > 0;
+        some.then(|| self.sign(Made { usage, estimated: true, cut: true }, &Tally::default())).flatten()
+    }
+
+    /// What was reserved, of an exchange that is to be served another time.
+    pub fn give_back(self) -> Option<Reservation> {
+        self.reservation.into_inner()
     }
 
     fn estimate(&self, output_tokens: u64) -> Usage {
@@ -100,21 +119,33 @@ impl<'a> Serving<'a> {
     /// Signs, and waits until the receipt is durable. Without a place in the ledger there is no
     /// receipt: a worker never shows what it could forget.
     pub(super) async fn sign_and_keep(&self, made: Made, sent: &Tally) -> Option<Verified<Receipt>> {
+        self.keep(self.sign(made, sent)?).await
+    }
+
+    /// Signs, once. The receipt is to be kept before anybody sees it: [`Serving::keep`].
+    pub fn sign(&self, made: Made, sent: &Tally) -> Option<Claim> {
         let reservation = self.reservation.lock().take()?;
         let completed_at = clock::now();
         let took = Duration::from_millis(completed_at.millis_since(self.started_at));
         if !made.estimated {
             self.node.engine.speeds.measured(&self.model, made.usage.output_tokens, took);
         }
-        let receipt = self.sign(made, sent, completed_at, reservation.credits());
+        let receipt = self.receipt(made, sent, completed_at, reservation.credits());
         let receipt =
             receipt.inspect_err(|error| tracing::error!(%error, "a receipt could not be signed")).ok()?;
         fail_point::reached(FailPoint::ReceiptSigned);
+        Some(Claim { receipt, reservation, cut: made.cut })
+    }
+
+    /// Waits until the receipt is durable; `None` if it cannot be kept: then nobody pays.
+    pub async fn keep(&self, claim: Claim) -> Option<Verified<Receipt>> {
+        let Claim { receipt, reservation, cut } = claim;
         let credits = self.price.charge(receipt.usage);
-        match self.node.ledger.claim_priced(reservation, receipt.clone(), credits, completed_at).await {
+        let claimed_at = receipt.completed_at;
+        match self.node.ledger.claim_priced(reservation, receipt.clone(), credits, claimed_at).await {
             Ok(_) => {
                 fail_point::reached(FailPoint::ReceiptClaimed);
-                self.node.metrics.receipt(if made.cut { "signed_cut" } else { "signed" });
+                self.node.metrics.receipt(if cut { "signed_cut" } else { "signed" });
                 self.node.metrics.earned(receipt.usage);
                 Some(receipt)
             }
@@ -130,7 +161,7 @@ impl<'a> Serving<'a> {
         }
     }
 
-    fn sign(
+    fn receipt(
         &self,
         made: Made,
         sent: &Tally,

@@ -2,6 +2,7 @@
 #![allow(clippy::print_stdout, reason = "what a command prints is its result")]
 
 pub mod balance;
+pub mod batch;
 pub mod config;
 pub mod credit;
 pub mod demo;

@@ -12,25 +12,6 @@ use crate::{
 use protocol::NodeId;
 use std::time::Duration;
 
-/// Whether no receipt will come for the order: it was refused, or never arrived. What went wrong in another
-/// way may have been taken, and is asked after.
-fn was_not_taken(outcome: &Outcome) -> bool {
-    match outcome {
-        Outcome::Next(reason) => match reason {
-            Reason::NoCredit { .. }
-            | Reason::QuoteChanged(_)
-            | Reason::TooDear(_)
-            | Reason::Busy(_)
-            | Reason::Down(_) => true,
-            // 409: taken before, and who knows what became of it. 5xx: a proxy's word counts for nothing.
-            Reason::Status(status, _) => (400..500).contains(status) && *status != 409,
-            Reason::TimedOut | Reason::Broken(_) => false,
-        },
-        Outcome::Verdict(_) => true,
-        Outcome::Stream(_) | Outcome::Whole(_) => false,
-    }
-}
-
 impl Search<'_> {
     /// The outcome, and the order that stands behind it where a receipt may come.
     pub(super) async fn ask_with_order(
@@ -42,8 +23,8 @@ impl Search<'_> {
             return (self.attempt(upstream, request).await, None);
         };
         let body = request.body.clone();
-        let mut terms =
-            Terms { model: self.wanted.asked_for, body: &body, output_max: self.wanted.output_max };
+        let output_max = self.wanted.output_max;
+        let mut terms = Terms { model: self.wanted.asked_for, body: &body, output_max, answer_by: None };
         let first = self.order(upstream, worker, &terms, request).await;
         match &first.0 {
             Outcome::Next(Reason::NoCredit { available: Some(available), .. }) => {
@@ -80,7 +61,7 @@ impl Search<'_> {
         };
         request.order = placed.header();
         let outcome = self.attempt(upstream, request).await;
-        if was_not_taken(&outcome) {
+        if outcome.was_not_taken() {
             placed.forget(self.node).await;
         } else if let Outcome::Next(reason) = &outcome {
             // A whole answer that took too long may have been made all the same.
@@ -92,33 +73,5 @@ impl Search<'_> {
 
     async fn attempt(&self, upstream: &Upstream, request: &Ask<'_>) -> Outcome {
         attempt::attempt(&self.node.connections, &upstream.destination, request).await
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::time::Duration;
-
-    #[test]
-    fn an_order_is_forgotten_only_where_its_worker_has_surely_not_taken_it() {
-        let status = |status| Reason::Status(status, String::new());
-        let refused = [
-            Reason::Down("connection refused".into()),
-            Reason::Busy(Duration::ZERO),
-            Reason::NoCredit { available: None, message: String::new() },
-            status(403),
-            status(404),
-        ];
-        let perhaps_taken = [
-            Reason::TimedOut,
-            Reason::Broken("reset".into()),
-            status(409),
-            status(500),
-            status(502),
-            status(302),
-        ];
-        assert!(refused.into_iter().all(|reason| was_not_taken(&Outcome::Next(reason))));
-        assert!(!perhaps_taken.into_iter().any(|reason| was_not_taken(&Outcome::Next(reason))));
     }
 }

@@ -4,6 +4,7 @@ use super::Upstream;
 use crate::{
     breaker::{Admission, Breaker},
     observed::{Observed, UNMEASURED},
+    outcome::Reason,
     route::Candidate,
 };
 use protocol::ModelName;
@@ -48,6 +49,11 @@ impl Upstream {
         }
     }
 
+    /// What its breaker says of the next request.
+    pub fn admission(&self, now: Instant) -> Admission {
+        self.health.lock().breaker.admission(now)
+    }
+
     /// When it may be free again, if it said that it is busy.
     pub fn busy_until(&self) -> Option<Instant> {
         self.health.lock().busy_until
@@ -75,6 +81,26 @@ impl Upstream {
 
     pub fn failed(&self, now: Instant) {
         self.health.lock().breaker.failed(now);
+    }
+
+    /// A try at it, asked for this model while `in_flight` of ours were in it, came to nothing.
+    pub fn was_of_no_use(&self, reason: &Reason, model: &ModelName, in_flight: usize, now: Instant) {
+        if reason.is_a_failure() {
+            self.failed(now);
+        }
+        match reason {
+            // It is not asked again before it announces itself anew.
+            Reason::Down(why) if self.is_stranger() => self.set_down(why.clone()),
+            Reason::Status(404, _) if !self.is_own() => self.lacks(model, now),
+            Reason::NoCredit { .. } => self.lends_nothing(now),
+            Reason::Busy(retry_after) => self.busy(*retry_after, in_flight, now),
+            _ => {}
+        }
+    }
+
+    /// How long it took for what it answered, if it was seen to.
+    pub fn service(&self) -> Option<Duration> {
+        self.health.lock().observed.service()
     }
 
     /// It said that it does not have a model, whatever it lists.

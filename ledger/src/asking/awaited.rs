@@ -35,6 +35,21 @@ pub struct Awaited {
     pub placed_at: Timestamp,
 }
 
+/// See [`crate::Reader::order_placed`].
+pub(crate) fn placed(
+    conn: &Connection,
+    worker: NodeId,
+    id: &OrderId,
+) -> rusqlite::Result<Option<Signed<Order>>> {
+    const SIGNED: &str = "SELECT signed FROM journal WHERE seq = ?1";
+    let Some(found) = exchange::of_order(conn, Side::Asked, worker, id)? else { return Ok(None) };
+    let mut signed = conn.prepare_cached(SIGNED)?;
+    let json: Vec<u8> =
+        signed.query_row([integer(found.seq)], |row| Ok(row.get_ref(0)?.as_bytes()?.to_vec()))?;
+    // A damaged one is the audit's.
+    Ok(read_order(&json).ok())
+}
+
 /// See [`crate::Reader::unanswered`].
 pub(crate) fn unanswered(
     conn: &Connection,

@@ -15,7 +15,7 @@ use crate::{
     unwritten::Unwritten,
 };
 use protocol::{
-    Ack, NodeId, Order, Receipt, Timestamp, Verified, ack::Verdict, canonical::sha256,
+    Ack, NodeId, Order, Receipt, Signed, Timestamp, Verified, ack::Verdict, canonical::sha256,
     limits::STATEMENT_BYTES_MAX,
 };
 
@@ -80,6 +80,16 @@ impl Ledger {
         limit: usize,
     ) -> Result<Vec<Awaited>, QueryError> {
         self.read(move |reader| reader.unanswered(now, placed_before, limit)).await?
+    }
+
+    /// See [`crate::Reader::order_placed`].
+    pub async fn order_placed(
+        &self,
+        worker: NodeId,
+        order: &str,
+    ) -> Result<Option<Signed<Order>>, QueryError> {
+        let order = order.to_owned();
+        self.read(move |reader| reader.order_placed(worker, &order)).await?
     }
 
     /// No receipt will come for this order: its worker refused it, or says so.

@@ -16,7 +16,7 @@ use crate::{
     serving::acks::{self, Collected},
     standing::{Drawn, Pool, Standing},
 };
-use protocol::{Credits, NodeId, Timestamp};
+use protocol::{Credits, NodeId, Order, Signed, Timestamp};
 use rusqlite::{OptionalExtension, params};
 
 const SIGNED: &str = "SELECT signed FROM journal WHERE seq = ?1";
@@ -97,6 +97,12 @@ impl Reader {
     /// each, longest due first.
     pub fn due(&self, now: Timestamp, workers_max: usize) -> Result<Vec<AckBatch>, QueryError> {
         Ok(outbox::due(&self.conn, now, workers_max)?)
+    }
+
+    /// An order of ours, by whom it was given to and its id. `None` if it was never placed.
+    pub fn order_placed(&self, worker: NodeId, order: &str) -> Result<Option<Signed<Order>>, QueryError> {
+        let Some(id) = order_id(order) else { return Ok(None) };
+        Ok(awaited::placed(&self.conn, worker, &id)?)
     }
 
     /// Orders of ours that were placed until `placed_before` and wait for their receipt, as far as they

@@ -112,7 +112,7 @@ impl<'t> Members<'t> {
 
 /// Notes where a member stands, if it is one that we read. A second one, or another spelling, is
 /// refused: the engine would choose otherwise than we do. `within` leads the name in the refusal.
-fn place<const K: usize>(
+pub(super) fn place<const K: usize>(
     text: &str,
     member: Member,
     names: &[&str; K],
@@ -166,6 +166,6 @@ fn integer(param: &str, value: &str, least: u64) -> Result<Option<u64>, BadBody>
     }
 }
 
-fn not_an_object(text: &str, error: &serde_json::Error) -> BadBody {
+pub(super) fn not_an_object(text: &str, error: &serde_json::Error) -> BadBody {
     if members::is_no_object(text, error) { BadBody::NotAnObject } else { BadBody::not_json(error) }
 }

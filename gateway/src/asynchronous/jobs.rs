@@ -1,0 +1,140 @@
+//! `/v1/jobs` and below, at the gateway: one request each, taken on now and answered when somebody has
+//! room (SPEC section 6).
+
+use super::{
+    answer::{no_route, not_allowed, object},
+    batches::idempotency,
+    query::Query,
+    refusal,
+};
+use crate::{
+    admit, clock,
+    downstream::{Downstream, Gone},
+    failure::Failure,
+    node::Node,
+};
+use http::Method;
+use protocol::carriers::ENDPOINT_HEADER;
+use serde_json::{Value, json};
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+use upstream_ollama::{RequestView, request::take_member};
+use work::{Endpoint, JobRecord, JobStatus, Metadata, jobs::NewJob};
+
+/// The longest `?wait=`, in seconds.
+const WAIT_SECONDS_MAX: u32 = 30;
+
+/// Who waits sees a change after this at the latest.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// `rest` is what follows `/v1/jobs`: empty, or begins with a slash.
+pub async fn serve(node: &Node, down: &mut Downstream, rest: &str) -> Result<(), Gone> {
+    let method = down.session.req_header().method.clone();
+    let parts: Vec<&str> = rest.split('/').skip(1).collect();
+    match (parts.as_slice(), method) {
+        ([], Method::POST) => submit(node, down).await,
+        ([], _) => not_allowed(down, "POST").await,
+        ([id], Method::GET | Method::HEAD) => read(node, down, id).await,
+        ([id], Method::DELETE) => cancel(node, down, id).await,
+        ([_], _) => not_allowed(down, "GET, HEAD, DELETE").await,
+        _ => no_route(down, &format!("/v1/jobs{rest}")).await,
+    }
+}
+
+/// `{"jobId","status":"queued","createdAt"}`
+fn receipt_of(job: &JobRecord) -> Value {
+    json!({"jobId": job.job_id, "status": job.status, "createdAt": job.created_at})
+}
+
+async fn submit(node: &Node, down: &mut Downstream) -> Result<(), Gone> {
+    let taken = async {
+        let endpoint = match down.header(ENDPOINT_HEADER) {
+            None => Endpoint::ChatCompletions,
+            Some(path) => endpoint(path)?,
+        };
+        let body = admit::read_json(down, node.config().gateway.max_body, &node.body_memory).await?;
+        take_on(node, down, endpoint, &body.bytes).await
+    };
+    match taken.await {
+        Ok(job) => down.json(202, &receipt_of(&job)).await,
+        Err(failure) => down.fail_early(&failure).await,
+    }
+}
+
+fn endpoint(path: &str) -> Result<Endpoint, Failure> {
+    let paths = Endpoint::ALL.map(Endpoint::path).join(", ");
+    let message = || format!("`{ENDPOINT_HEADER}` is one of {paths}");
+    Endpoint::from_path(path).ok_or_else(|| Failure::invalid_value(ENDPOINT_HEADER, message()))
+}
+
+/// Takes a request on as a job, durable when it resolves. Its `metadata` stays here: the record has it,
+/// and no engine sees it.
+pub(super) async fn take_on(
+    node: &Node,
+    down: &Downstream,
+    endpoint: Endpoint,
+    body: &[u8],
+) -> Result<JobRecord, Failure> {
+    // What no engine would take is refused now and not in the night.
+    RequestView::read(body)?;
+    let idempotency = idempotency(down, body)?;
+    let bad_metadata = |message: String| Failure::invalid_value("metadata", message);
+    let taken = take_member(body, "metadata").map_err(|error| bad_metadata(error.to_string()))?;
+    let (body, metadata) = match taken {
+        None => (body.to_vec(), Metadata::default()),
+        Some(taken) => {
+            let metadata = serde_json::from_str::<Option<Metadata>>(&taken.value);
+            let metadata = metadata.map_err(|error| bad_metadata(error.to_string()))?;
+            (taken.body, metadata.unwrap_or_default())
+        }
+    };
+    let new = NewJob { endpoint, body, metadata, idempotency };
+    let jobs = node.work.jobs();
+    let id = jobs.submit(new, clock::now()).await.map_err(refusal::submit)?.into_inner();
+    node.work_now.notify_one();
+    get(node, &id).await
+}
+
+async fn get(node: &Node, id: &str) -> Result<JobRecord, Failure> {
+    let job = node.work.jobs().get(id).await.map_err(refusal::store)?;
+    job.ok_or_else(|| refusal::unknown("job", id))
+}
+
+async fn read(node: &Node, down: &mut Downstream, id: &str) -> Result<(), Gone> {
+    let wait = Query::of(down).number("wait", 1..=WAIT_SECONDS_MAX);
+    let found = match wait {
+        Err(failure) => Err(failure),
+        Ok(None) => get(node, id).await,
+        Ok(Some(seconds)) => {
+            let until = Instant::now() + Duration::from_secs(seconds.into());
+            down.attend(false, ended(node, id, until)).await?
+        }
+    };
+    object(down, found).await
+}
+
+/// The job once it is over; as it is when the time is up, or when the node stops.
+async fn ended(node: &Node, id: &str, until: Instant) -> Result<JobRecord, Failure> {
+    loop {
+        let job = get(node, id).await?;
+        let over = matches!(job.status, JobStatus::Done | JobStatus::Error);
+        if over || Instant::now() >= until || node.stopping.is_cancelled() {
+            return Ok(job);
+        }
+        tokio::select! {
+            () = sleep(LOOK_EVERY) => {}
+            () = node.stopping.cancelled() => {}
+        }
+    }
+}
+
+/// Cancels what waits, and what runs: its worker is told in the background.
+async fn cancel(node: &Node, down: &mut Downstream, id: &str) -> Result<(), Gone> {
+    let cancelled = node.work.jobs().cancel(id, clock::now()).await;
+    node.work_now.notify_one();
+    let job = match cancelled {
+        Ok(_) => get(node, id).await,
+        Err(error) => Err(refusal::cancel_job(error, id)),
+    };
+    object(down, job).await
+}

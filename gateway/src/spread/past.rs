@@ -1,0 +1,76 @@
+//! What became of a task's earlier tries: who is not to be asked again before others, and what a first peer
+//! said of the request.
+
+use crate::{outcome::Refusal, upstream::Upstream};
+use std::collections::HashMap;
+use work::tasks::TaskId;
+
+/// So many tasks are remembered that failed somewhere. Of those beyond it nothing is: they may be sent to the
+/// same upstream again, and a peer's verdict on them is heard anew.
+const TASKS_MAX: usize = 10_000;
+
+/// The memory.
+#[derive(Debug, Default)]
+pub(super) struct Past {
+    tasks: HashMap<TaskId, Tried>,
+}
+
+#[derive(Debug, Default)]
+struct Tried {
+    /// By name.
+    upstreams: Vec<String>,
+    /// The first peer's word that the request is wrong, and whether that is a stranger.
+    verdict: Option<(Refusal, bool)>,
+}
+
+impl Past {
+    /// Whether a task came to nothing there before.
+    pub(super) fn was_tried(&self, task: TaskId, upstream: &str) -> bool {
+        self.tasks.get(&task).is_some_and(|tried| tried.upstreams.iter().any(|name| name == upstream))
+    }
+
+    /// It did.
+    pub(super) fn note(&mut self, task: TaskId, upstream: &str) {
+        if let Some(tried) = self.entry(task)
+            && !tried.upstreams.iter().any(|name| name == upstream)
+        {
+            tried.upstreams.push(upstream.to_owned());
+        }
+    }
+
+    /// An upstream says that the request is wrong. Gives that word where it is to be believed: the owner's own
+    /// is, a peer when another agrees that is not a stranger like it (keys cost nothing), or when nobody else
+    /// is left to ask.
+    pub(super) fn heard(
+        &mut self,
+        task: TaskId,
+        upstream: &Upstream,
+        refusal: Refusal,
+        others_left: bool,
+    ) -> Option<Refusal> {
+        let stranger = upstream.is_stranger();
+        self.note(task, &upstream.name);
+        let first = self.tasks.get(&task).and_then(|tried| tried.verdict.as_ref());
+        let agrees = first.is_some_and(|(_, other)| !(stranger && *other));
+        if upstream.is_own() || agrees || !others_left {
+            return Some(refusal);
+        }
+        if let Some(tried) = self.entry(task) {
+            tried.verdict.get_or_insert((refusal, stranger));
+        }
+        None
+    }
+
+    /// The task has ended.
+    pub(super) fn forget(&mut self, task: TaskId) {
+        self.tasks.remove(&task);
+    }
+
+    fn entry(&mut self, task: TaskId) -> Option<&mut Tried> {
+        let room = self.tasks.len() < TASKS_MAX;
+        match self.tasks.entry(task) {
+            std::collections::hash_map::Entry::Occupied(known) => Some(known.into_mut()),
+            std::collections::hash_map::Entry::Vacant(new) => room.then(|| new.insert(Tried::default())),
+        }
+    }
+}
