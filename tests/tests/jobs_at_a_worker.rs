@@ -355,6 +355,16 @@ async fn what_is_wanted_sooner_than_it_can_be_had_is_dropped_and_costs_nothing()
     let runs = requester.submit_order(&worker, &request, by(Duration::from_secs(2))).await;
     let record = requester.once(&worker, &runs.id, "error").await;
     assert_eq!((&record["error"]["type"], record.get("signedReceipt")), (&json!("expired"), None));
+    // Three in a row would have the engine taken for broken, if it were at fault.
+    for _ in 0..3 {
+        hang(&engine);
+        let hurried = requester.submit_order(&worker, &request, by(Duration::from_millis(400))).await;
+        requester.once(&worker, &hurried.id, "error").await;
+    }
+    engine.handle.set(Behaviour::default());
+    let patient = requester.submit(&worker, &request).await;
+    let taken = requester.poll_for(&worker, &patient.id, 1).await.json();
+    assert_eq!(taken["status"], "done", "the engine is as well as it was");
     let over = requester.sign(Order {
         answer_by: Some(stories::forge::ago(Duration::from_secs(1))),
         ..requester.order(worker.id, &request)

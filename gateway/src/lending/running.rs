@@ -11,7 +11,7 @@ use crate::{
     exchange::{Ended, Exchange, Role},
     failure::Failure,
     node::Node,
-    outcome::Outcome,
+    outcome::{Outcome, Reason},
     slots::Slot,
     tally::Tally,
     worker::Request,
@@ -118,7 +118,7 @@ async fn in_engine(
         }
         outcome = attempt::attempt(&node.connections, &local.destination, &ask) => outcome,
     };
-    note_health(node, &outcome);
+    note_health(node, &outcome, job.answer_by);
     exchange.answered("local", 1);
     match verdict(outcome, job.attempts, job.answer_by, clock::now()) {
         Verdict::Answered(body) => answered(serving, &body),
@@ -139,9 +139,13 @@ fn time_for(node: &Node, answer_by: Option<Timestamp>) -> Duration {
     left.map_or(max_time, |left| left.min(max_time))
 }
 
-fn note_health(node: &Node, outcome: &Outcome) {
+/// An engine that had less time than the owner allows is not at fault: else who orders in a hurry could have
+/// it taken for broken.
+fn note_health(node: &Node, outcome: &Outcome, answer_by: Option<Timestamp>) {
     let local = node.upstreams.local();
+    let hurried = answer_by.is_some_and(|by| by <= clock::now());
     match outcome {
+        Outcome::Next(Reason::TimedOut) if hurried => {}
         Outcome::Next(reason) if reason.is_a_failure() => local.failed(Instant::now()),
         Outcome::Next(_) | Outcome::Verdict(_) => {}
         Outcome::Whole(_) | Outcome::Stream(_) => local.succeeded(),

@@ -27,7 +27,9 @@ pub(super) fn verdict(
     answer_by: Option<Timestamp>,
     now: Timestamp,
 ) -> Verdict {
-    if answer_by.is_some_and(|by| by < now) {
+    // Who is not done when the time is over is not done in time.
+    let done = matches!(outcome, Outcome::Whole(_));
+    if answer_by.is_some_and(|by| if done { by < now } else { by <= now }) {
         return Verdict::Failed(JobError::new(
             "expired",
             "its order wanted an answer sooner than it was there",
@@ -76,6 +78,10 @@ mod tests {
         verdict(outcome, attempts, Some(NOW), NOW)
     }
 
+    fn in_time(outcome: Outcome, attempts: u32) -> Verdict {
+        verdict(outcome, attempts, Some(LATER), NOW)
+    }
+
     fn broken() -> Outcome {
         Outcome::Next(Reason::Broken("reset".into()))
     }
@@ -88,25 +94,27 @@ mod tests {
     #[test]
     fn an_answer_counts_until_its_time_is_over() {
         assert!(matches!(of(whole(), 1), Verdict::Answered(_)));
-        let late = verdict(whole(), 1, Some(NOW), LATER);
-        assert!(matches!(late, Verdict::Failed(error) if error.kind == "expired"));
+        let out_of_time = Outcome::Next(Reason::TimedOut);
+        for late in [verdict(whole(), 1, Some(NOW), LATER), of(out_of_time, 1)] {
+            assert!(matches!(late, Verdict::Failed(error) if error.kind == "expired"));
+        }
     }
 
     #[test]
     fn an_engine_that_breaks_is_tried_again_and_not_for_ever() {
-        let seconds = |attempts| match of(broken(), attempts) {
+        let seconds = |attempts| match in_time(broken(), attempts) {
             Verdict::Again(PutBack::Tried, pause) => Some(pause.as_secs()),
             _ => None,
         };
         assert_eq!([1, 2, 3].map(seconds), [Some(1), Some(2), None]);
-        let last = of(broken(), LENT_ATTEMPTS_MAX);
+        let last = in_time(broken(), LENT_ATTEMPTS_MAX);
         assert!(matches!(last, Verdict::Failed(error) if error.kind == "upstream_error"));
     }
 
     #[test]
     fn an_engine_that_is_away_or_busy_costs_no_attempt() {
         for reason in [Reason::Down("refused".into()), Reason::Busy(AWAY)] {
-            let again = of(Outcome::Next(reason), u32::MAX);
+            let again = in_time(Outcome::Next(reason), u32::MAX);
             assert!(matches!(again, Verdict::Again(PutBack::Untried, AWAY)));
         }
     }
@@ -115,9 +123,9 @@ mod tests {
     fn what_the_engine_says_of_the_request_is_final() {
         let body = Bytes::from_static(br#"{"error":{"message":"no such tool"}}"#);
         let refusal = Refusal { status: 400, content_type: String::new(), body };
-        let Verdict::Failed(error) = of(Outcome::Verdict(refusal), 1) else { panic!("tried again") };
+        let Verdict::Failed(error) = in_time(Outcome::Verdict(refusal), 1) else { panic!("tried again") };
         assert_eq!(error, JobError::new("invalid_request_error", "no such tool"));
-        let gone = of(Outcome::Next(Reason::Status(404, "gone".into())), 1);
+        let gone = in_time(Outcome::Next(Reason::Status(404, "gone".into())), 1);
         assert!(matches!(gone, Verdict::Failed(error) if error.kind == "model_not_found"));
     }
 }
