@@ -104,7 +104,7 @@ export class Program {
     const file = join(this.home, "lobstah");
     writeFileSync(file, `#!${process.execPath}\n${PROGRAM}`);
     chmodSync(file, 0o755);
-    this.env = { PATH: this.home, HOME: this.home, LOBSTAH_HOME: this.home, FAKE_LISTEN: listen };
+    this.env = { PATH: `${this.home}:/usr/bin:/bin`, HOME: this.home, LOBSTAH_HOME: this.home, FAKE_LISTEN: listen };
   }
 
   private readonly home: string;

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
 import { test, type TestContext } from "node:test";
 import { locate } from "../../src/place.js";
 import { settings } from "../../src/settings.js";
@@ -69,4 +70,16 @@ test("without the program it says how to get it", async (t) => {
   const supervisor = openClaw(t, program, { binary: "/nowhere/lobstah", baseUrl: `http://${program.listen}` });
   await supervisor.decided();
   assert.match(supervisor.trouble ?? "", /cargo install --path gateway/);
+});
+
+test("a gateway does not outlive an OpenClaw that is killed", async (t) => {
+  const program = new Program(t, await nobody());
+  const script = `
+    const { Child } = await import(${JSON.stringify(new URL("../../src/child.js", import.meta.url).href)});
+    Child.start("lobstah", process.env);
+  `;
+  const killed = spawn(process.execPath, ["--input-type=module", "-e", script], { env: program.env, stdio: "ignore" });
+  await eventually("it is ready", () => ready(program));
+  killed.kill("SIGKILL");
+  await eventually("it was stopped", () => program.diary.at(-1) === "stopped");
 });
