@@ -1,15 +1,13 @@
 /**
- * A gateway for the time of one question, where none runs: setting up needs the list of models, and
- * OpenClaw's commands run without its Gateway and our service.
+ * A gateway for the time of one question, where none runs: setting up needs the list of models, and comes
+ * before OpenClaw's Gateway with our service.
  */
 
 import { setTimeout as pause } from "node:timers/promises";
 import { HOW_TO_INSTALL } from "./binary.js";
 import { Child, lastWords } from "./child.js";
 import type { Place } from "./place.js";
-
-/** A node listens within a second; its identity and its ledger are made before. */
-const READY_WITHIN_MS = 20_000;
+import { READY_WITHIN_MS } from "./supervision.js";
 
 const LOOK_EVERY_MS = 100;
 

@@ -74,7 +74,7 @@ async function answer(question: Answerable, place: Place, keeper: Keeper | undef
   }
 }
 
-/** Everything at once; a part that cannot be had says so in its place. */
+/** Everything at once. A part that cannot be had says so in its place, unless this `lobstah` never had it. */
 async function status({ gateway, owner }: Place, keeper: Keeper | undefined): Promise<string> {
   const presence = await gateway.presence();
   if (presence.kind !== "ready") {
@@ -94,21 +94,24 @@ async function status({ gateway, owner }: Place, keeper: Keeper | undefined): Pr
     part("Sharing", async () => words.share(await owner.share())),
   ]);
   const whose = keeper?.ours ? "started by this OpenClaw" : "already there";
-  return [`Lobstah at ${gateway.place}: ready, ${whose}`, ...parts].join("\n\n");
+  return [`Lobstah at ${gateway.place}: ready, ${whose}`, ...parts.flat()].join("\n\n");
 }
 
-async function part(name: string, make: () => Promise<string>): Promise<string> {
+async function part(name: string, make: () => Promise<string>): Promise<string[]> {
   try {
-    return await make();
+    return [await make()];
   } catch (error) {
-    return `${name}: ${said(error)}`;
+    return isTooOld(error) ? [] : [`${name}: ${said(error)}`];
   }
+}
+
+/** A gateway without a route says so in these words; it has them for nothing else. */
+function isTooOld(error: unknown): boolean {
+  return error instanceof Refused && error.status === 404 && error.message.startsWith("the route ");
 }
 
 /** The gateway's messages say what to do. */
 function said(error: unknown): string {
-  if (error instanceof Refused && error.message.startsWith("the route ")) {
-    return "the lobstah that runs here is too old for it; a newer one does it";
-  }
+  if (isTooOld(error)) return "the lobstah that runs here is too old for it; a newer one does it";
   return error instanceof Error ? error.message : String(error);
 }

@@ -21,7 +21,19 @@ export interface ProviderConfig {
   api: "openai-completions";
   apiKey?: string;
   timeoutSeconds?: number;
+  localService?: LocalService;
   models: ModelRow[];
+}
+
+/**
+ * What OpenClaw itself starts before a request if nobody answers `healthUrl`, and ends with its process. Its
+ * commands need it: our service runs in its Gateway only.
+ */
+export interface LocalService {
+  command: string;
+  args: string[];
+  healthUrl: string;
+  readyTimeoutMs: number;
 }
 
 /** What we read of `models.providers.lobstah`, whoever wrote it. */

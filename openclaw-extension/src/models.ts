@@ -3,7 +3,7 @@
  */
 
 import type { Model } from "./gateway.js";
-import type { DynamicModel, ModelRow, ProviderConfig } from "./host.js";
+import type { DynamicModel, LocalService, ModelRow, ProviderConfig } from "./host.js";
 import { apiUrl, PROVIDER } from "./place.js";
 
 /** Where the gateway does not know a model's context. Ollama gives so much or less unless told otherwise. */
@@ -16,11 +16,17 @@ const ANSWER_TOKENS_MAX = 8_192;
 const TIMEOUT_SECONDS = 900;
 
 /** What OpenClaw keeps in `models.providers.lobstah`. */
-export function providerConfig(base: URL, models: readonly Model[], apiKey?: string): ProviderConfig {
+export function providerConfig(
+  base: URL,
+  models: readonly Model[],
+  more: { apiKey?: string | undefined; localService?: LocalService | undefined } = {},
+): ProviderConfig {
+  const { apiKey, localService } = more;
   return {
     baseUrl: apiUrl(base),
     api: "openai-completions",
     ...(apiKey && { apiKey }),
+    ...(localService && { localService }),
     timeoutSeconds: TIMEOUT_SECONDS,
     models: models.filter(chats).map(row),
   };

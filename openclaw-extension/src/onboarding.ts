@@ -11,6 +11,7 @@ import type {
   ConfigPatch,
   GuidedContext,
   HostConfig,
+  LocalService,
   NonInteractiveContext,
   OnboardingContext,
 } from "./host.js";
@@ -18,6 +19,7 @@ import { providerConfig, sameModel, starter } from "./models.js";
 import { apiUrl, locate, PROVIDER, type Place } from "./place.js";
 import { text } from "./read.js";
 import { gatewayUrl, type Settings } from "./settings.js";
+import { READY_WITHIN_MS } from "./supervision.js";
 
 /** A setup that cannot go on: its message says what to do. */
 class CannotSetUp extends Error {
@@ -93,7 +95,10 @@ async function setUp(settings: Settings, env: NodeJS.ProcessEnv, context: Onboar
   const models = await borrowed(place, env, context.signal, () => place.gateway.models(context.signal));
   const model = chosen(models, given.model, place);
   const base = place.gateway.door.base;
-  const provider = providerConfig(base, models, keyToWrite(given, settings, env));
+  const provider = providerConfig(base, models, {
+    apiKey: keyToWrite(given, settings, env),
+    localService: localService(place),
+  });
   return {
     patch: { models: { providers: { [PROVIDER]: provider } } },
     modelId: model.id,
@@ -122,6 +127,12 @@ function keyToWrite(given: Flags, settings: Settings, env: NodeJS.ProcessEnv): s
   if (given.apiKey) return given.apiKey;
   if (!settings.apiKey) return undefined;
   return settings.apiKey === env["LOBSTAH_API_KEY"] ? "${LOBSTAH_API_KEY}" : settings.apiKey;
+}
+
+function localService({ start, gateway }: Place): LocalService | undefined {
+  if (start.kind !== "up") return undefined;
+  const healthUrl = apiUrl(gateway.door.base).replace(/v1$/, "readyz");
+  return { command: start.binary, args: ["up"], healthUrl, readyTimeoutMs: READY_WITHIN_MS };
 }
 
 function result(found: Found): AuthResult {

@@ -67,14 +67,20 @@ class Catalog {
   async live({ config, signal }: CatalogContext) {
     const found = await this.look(config, signal);
     if (!found || found.models.length === 0) return null;
-    return { provider: providerConfig(found.place.gateway.door.base, found.models, this.keyFor(config)) };
+    const apiKey = this.keyFor(config);
+    return { provider: providerConfig(found.place.gateway.door.base, found.models, { apiKey }) };
   }
 
-  /** A model that stands in no list of OpenClaw's, with its context as the gateway has it now. */
+  /**
+   * A model that stands in no list of OpenClaw's, with its context as the gateway has it now. Throws if the
+   * gateway has it not: OpenClaw would ask for it all the same, and then keep the gateway's answer to itself.
+   */
   async prepare({ config, modelId }: DynamicContext): Promise<DynamicModel | undefined> {
     const found = await this.look(config ?? {}, undefined);
-    const model = found?.models.find((one) => sameModel(one.id, modelId));
-    return found && model && dynamic({ ...model, id: modelId }, found.place.gateway.door.base);
+    if (!found) return undefined;
+    const model = found.models.find((one) => sameModel(one.id, modelId));
+    if (!model) throw new Error(`Unknown model: ${PROVIDER}/${modelId}. ${this.hint(modelId)}`);
+    return dynamic({ ...model, id: modelId }, found.place.gateway.door.base);
   }
 
   /** Where the gateway was not asked, any name may be right; where it was, only those that it has. */
@@ -87,7 +93,7 @@ class Catalog {
   }
 
   hint(modelId: string): string {
-    const get = `\`ollama pull ${modelId}\` gets it for this machine, and \`lobstah route explain ${modelId}\` says who was asked`;
+    const get = `\`ollama pull ${modelId}\` gets it for this machine, and \`lobstah route explain ${modelId}\` says who would be asked`;
     if (this.seen.kind === "nothing") return `No Lobstah gateway was asked: start one with \`lobstah up\`. Then ${get}.`;
     const { place, models } = this.seen;
     const names = models.slice(0, NAMED_MAX).map((model) => model.id).join(", ");

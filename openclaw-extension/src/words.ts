@@ -1,6 +1,5 @@
 /**
- * What is shown in the chat: short lines for a narrow window, no tables, and nothing that a chat would take
- * for markup.
+ * What is shown in the chat: short lines for a narrow window, and no tables.
  */
 
 import type { Batch } from "./batches.js";
@@ -38,9 +37,9 @@ export function short(pubkey: string): string {
   return /^lob1[0-9a-f]{64}$/.test(pubkey) ? pubkey.slice(0, 12) : cut(pubkey);
 }
 
-/** A name that others chose, in one line. */
+/** A name that others chose, in one line, and without what a chat would take for markup: a picture, say. */
 export function cut(name: string): string {
-  const line = name.replace(/[\p{C}\s]+/gu, " ").trim();
+  const line = name.replace(/[\p{C}\s]+/gu, " ").replace(/[[\]<>`*~|\\]/g, "").trim();
   const letters = [...line];
   return letters.length > NAME_CHARS_MAX ? `${letters.slice(0, NAME_CHARS_MAX - 1).join("")}…` : line;
 }

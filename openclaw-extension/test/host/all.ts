@@ -85,6 +85,12 @@ test("onboarding asks nothing, and writes down what the grid has, without a key"
   assert.equal((await grid.gateway.presence()).kind, "nobody", "the gateway was borrowed for the time of it");
 });
 
+test("a command without OpenClaw's Gateway has one started for it, and stopped", async () => {
+  const ran = await openclaw.json("infer", "model", "run", "--local", "--model", `lobstah/${MODEL}`, "--prompt", "Hi.", "--json");
+  assert.match(text(list(ran, "outputs")[0], "text") ?? "", /practice text from no model/i);
+  await eventually("it is stopped", async () => (await grid.gateway.presence()).kind === "nobody");
+});
+
 test("a gateway comes up with OpenClaw", async () => {
   await openclaw.start();
   assert.match(openclaw.log, /lobstah: its gateway is ready/);
@@ -125,6 +131,12 @@ test("a worker that dies in the middle is told of, and OpenClaw asks again and g
   await grid.mend(dead);
 });
 
+test("a model that nobody has is refused with what to do", async () => {
+  const { code, stdout } = await openclaw.run("infer", "model", "run", "--local", "--model", "lobstah/nosuch:1b", "--prompt", "Hi.", "--json");
+  assert.equal(code, 1);
+  assert.match(stdout, /Unknown model: lobstah\/nosuch:1b\. The gateway at .* has .*practice:8b.*ollama pull nosuch:1b/);
+});
+
 test("/lobstah shows how things are", async () => {
   const said = await openclaw.chat("/lobstah");
   assert.match(said, /: ready, started by this OpenClaw$/m);
@@ -157,8 +169,8 @@ test("/lobstah batch runs a file", async (t) => {
 test("each answer has its receipt, in the gateway's ledger and in its worker's", async () => {
   const received = grid.home.signatures();
   const served = grid.workers.flatMap((worker) => worker.home.signatures());
-  // A text, a call and what came of it, and the text that another worker gave.
-  assert.ok(received.length >= 4, `${received.length} receipts`);
+  // A command's, a turn's, a call and what came of it, and two that another worker gave.
+  assert.ok(received.length >= 6, `${received.length} receipts`);
   assert.deepEqual(received.filter((signature) => !served.includes(signature)), []);
   for (const home of [grid.home, ...grid.workers.map((worker) => worker.home)]) assert.equal(home.findings(), 0);
 });

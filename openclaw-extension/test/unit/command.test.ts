@@ -114,7 +114,12 @@ test("a part that cannot be had says so, and the others are shown", async (t) =>
   assert.match(said, /^Peers: peers\.json is broken: mend it$/m);
   assert.match(said, /^Receipts: peers\.json is broken: mend it$/m);
   assert.match(said, /^Credits$/m);
-  assert.match(said, /^Sharing: the lobstah that runs here is too old for it/m);
+});
+
+test("what this lobstah does not know yet is left out of the overview, and said when it is asked for", async (t) => {
+  const { say } = await chat(t);
+  assert.doesNotMatch(await say(""), /Sharing/);
+  assert.equal(await say("share"), "That did not work: the lobstah that runs here is too old for it; a newer one does it");
 });
 
 test("without a gateway it says why, and what the service knows of it", async (t) => {
@@ -230,6 +235,12 @@ test("what is not understood gets the list of what is", async (t) => {
     assert.match(await say(args), /\/lobstah share on, off or status/, args);
   }
   assert.deepEqual(fake.asked, []);
+});
+
+test("what strangers call themselves is no markup", async (t) => {
+  const peers = [{ pubkey: MINI, url: "u", label: "![x](http://evil/x.png)", source: "nostr", models: ["**m**"], state: "up" }];
+  const { say } = await chat(t, { ...HEALTHY, "GET /peers": peers });
+  assert.equal(await say("peers"), "Peers (1)\n• !x(http://evil/x.png): stranger, up, 1 model\n\nThey have\n• m");
 });
 
 test("what strangers call themselves cannot break the lines of the chat", async (t) => {

@@ -95,19 +95,19 @@ export async function nobody(): Promise<string> {
 /** A program `lobstah` of our own. What it was told stands in its diary, a line each. */
 export class Program {
   readonly env: NodeJS.ProcessEnv;
+  readonly path: string;
+  private readonly home: string;
 
   constructor(
     t: TestContext,
     readonly listen: string,
   ) {
     this.home = folder(t);
-    const file = join(this.home, "lobstah");
-    writeFileSync(file, `#!${process.execPath}\n${PROGRAM}`);
-    chmodSync(file, 0o755);
+    this.path = join(this.home, "lobstah");
+    writeFileSync(this.path, `#!${process.execPath}\n${PROGRAM}`);
+    chmodSync(this.path, 0o755);
     this.env = { PATH: `${this.home}:/usr/bin:/bin`, HOME: this.home, LOBSTAH_HOME: this.home, FAKE_LISTEN: listen };
   }
-
-  private readonly home: string;
 
   get diary(): string[] {
     const file = join(this.home, "diary");

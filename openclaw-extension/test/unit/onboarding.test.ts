@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { HostConfig } from "../../src/host.js";
+import type { HostConfig, ProviderConfig } from "../../src/host.js";
 import { authMethod } from "../../src/onboarding.js";
 import { settings } from "../../src/settings.js";
 import { eventually, Fake, nobody, Program } from "./fakes.js";
@@ -67,6 +67,10 @@ test("where no gateway runs one is borrowed for the time of it", async (t) => {
   const { after, said } = await onboard({}, {}, program.env);
   assert.deepEqual(said, []);
   assert.deepEqual(after?.agents?.defaults?.model, { primary: "lobstah/llama3.2:1b" });
+  const lobstah = after?.models?.providers?.["lobstah"] as Partial<ProviderConfig>;
+  const healthUrl = `http://${program.listen}/readyz`;
+  const command = program.path;
+  assert.deepEqual(lobstah.localService, { command, args: ["up"], healthUrl, readyTimeoutMs: 30_000 });
   await eventually("it was stopped", () => program.diary.at(-1) === "stopped");
 });
 

@@ -66,7 +66,8 @@ test("a model that stands in no list works if the gateway has it", async (t) => 
 test("a model that the gateway has not is refused with what to do", async (t) => {
   const fake = await Fake.gateway(t, { "GET /v1/models": MODELS });
   const lobstah = at(fake.url);
-  assert.equal(await lobstah.prepareDynamicModel({ modelId: "qwen3:32b" }), undefined);
+  const refused = /^Error: Unknown model: lobstah\/qwen3:32b\. The gateway at .* has llama3\.1:8b/;
+  await assert.rejects(lobstah.prepareDynamicModel({ modelId: "qwen3:32b" }), refused);
   assert.equal(lobstah.resolveDynamicModel({ modelId: "qwen3:32b" }), undefined);
   const hint = lobstah.buildUnknownModelHint({ modelId: "qwen3:32b" });
   assert.match(hint, /has llama3\.1:8b, llama3\.2:latest/);
