@@ -15,7 +15,8 @@ export function register(api: HostApi, env: NodeJS.ProcessEnv = process.env): vo
   let supervisor: Supervisor | undefined;
   const service: Service = {
     id: "lobstah-gateway",
-    reload: { configPrefixes: ["plugins.entries.lobstah", "models.providers.lobstah.baseUrl"] },
+    // Where the plugin's own settings change, OpenClaw loads all of it anew.
+    reload: { configPrefixes: ["models.providers.lobstah.baseUrl"] },
     start: async ({ config, logger }) => {
       supervisor = new Supervisor(() => locate(mine, config, env), env, logger);
       await supervisor.decided();

@@ -40,16 +40,17 @@ export const STEADY_MS = 60_000;
 const REST_MS_FIRST = 1_000;
 const REST_MS_MAX = 60_000;
 
-/** Who starts, looks often; who has a gateway or none, seldom. */
+/** Who starts, looks often; who has none and can start none, seldom. The end of a child is seen at once. */
 export function pauseMs(state: State): number {
   switch (state.kind) {
     case "looking":
     case "starting":
       return 100;
     case "using":
-    case "running":
     case "resting":
       return 1_000;
+    case "running":
+      return 5_000;
     case "helpless":
       return 15_000;
   }
@@ -71,16 +72,15 @@ export function next(state: State, seen: Seen): Step {
   }
 }
 
+/** One that was ready is left alone while it lives: a machine that computes answers slowly. */
 function withChild(state: State, { now, presence }: Seen): Step {
-  const started = state.kind === "starting" || state.kind === "running" ? state : { since: now, failures: 0 };
-  const failures = started.failures;
-  if (presence.kind === "ready") {
-    const since = state.kind === "running" ? state.since : now;
-    return { state: { kind: "running", since, failures: now - since >= STEADY_MS ? 0 : failures }, act: "nothing" };
+  if (state.kind === "running") {
+    const failures = now - state.since >= STEADY_MS ? 0 : state.failures;
+    return { state: { ...state, failures }, act: "nothing" };
   }
-  const since = state.kind === "starting" ? state.since : now;
-  const act = now - since > READY_WITHIN_MS ? "stop" : "nothing";
-  return { state: { kind: "starting", since, failures }, act };
+  const { since, failures } = state.kind === "starting" ? state : { since: now, failures: 0 };
+  if (presence.kind === "ready") return { state: { kind: "running", since: now, failures }, act: "nothing" };
+  return { state: { kind: "starting", since, failures }, act: now - since > READY_WITHIN_MS ? "stop" : "nothing" };
 }
 
 function afterEnd(state: State, seen: Seen, why: string): Step {

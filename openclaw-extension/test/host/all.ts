@@ -5,7 +5,7 @@
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { after, before, test, type TestContext } from "node:test";
@@ -58,8 +58,8 @@ function spoke(turn: Turn): void {
 }
 
 test("the archive installs, and OpenClaw finds nothing wrong with it", async () => {
-  const [packed] = JSON.parse(execFileSync("npm", ["pack", "--json", "--pack-destination", folder], { encoding: "utf8" }));
-  const archive = join(folder, packed.filename);
+  execFileSync("npm", ["pack", "--pack-destination", folder], { stdio: "pipe" });
+  const archive = readdirSync(folder).filter((name) => name.endsWith(".tgz")).map((name) => join(folder, name))[0] ?? "";
   const installed = await openclaw.run("plugins", "install", archive, "--force", "--accept-capabilities");
   assert.equal(installed.code, 0, installed.stdout + installed.stderr);
   const inspected = await openclaw.json("plugins", "inspect", "lobstah", "--runtime", "--json");

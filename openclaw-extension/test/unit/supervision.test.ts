@@ -29,6 +29,12 @@ test("a child that is slow is waited for, and one that hangs is stopped", () => 
   assert.equal(late.act, "stop");
 });
 
+test("a child that was ready is not ended for being slow", () => {
+  const running: State = { kind: "running", since: 1_000_000, failures: 0 };
+  const step = next(running, seen({ child: { kind: "alive" }, now: 9_000_000 }));
+  assert.deepEqual(step, { state: running, act: "nothing" });
+});
+
 test("a child that ends is started again, after a rest", () => {
   const ended = next({ kind: "running", since: 0, failures: 0 }, seen({ child: { kind: "ended", lastWords: "boom" } }));
   assert.deepEqual(ended.state, { kind: "resting", until: 1_001_000, failures: 1, why: "boom" });
