@@ -45,6 +45,7 @@ pub mod routes;
 pub mod services;
 pub mod settings;
 pub mod settling;
+pub mod sharing;
 pub mod slots;
 pub mod speeds;
 pub mod sse;

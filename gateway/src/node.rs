@@ -6,6 +6,7 @@ use crate::{
     metrics::Metrics,
     prober::Prober,
     settings::{self, Reading, Settings, Source, Stamp},
+    sharing::Sharing,
     slots::Slots,
     strangers::Strangers,
     target::Connections,
@@ -56,6 +57,8 @@ pub struct Node {
     pub tasks: TaskTracker,
     /// Requests that are being served; awaited at the end.
     pub open: TaskTracker,
+    /// Whether others are served.
+    pub sharing: Sharing,
     /// There is something to tell a worker: its next request may depend on it.
     pub settle_now: Notify,
     /// Cancelled when the node is to stop.
@@ -111,6 +114,7 @@ impl Node {
             metrics,
             tasks: TaskTracker::new(),
             open: TaskTracker::new(),
+            sharing: Sharing::default(),
             settle_now: Notify::new(),
             stopping: CancellationToken::new(),
             ledger_failed_at: Mutex::default(),
