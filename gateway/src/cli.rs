@@ -2,7 +2,7 @@
 
 use crate::commands::{
     ReaderLeft, balance, batch, config, credit, demo, doctor, keygen, ledger, peers, receipts, relay, route,
-    tracker, up,
+    share, tracker, up,
 };
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -35,6 +35,8 @@ enum Command {
     /// A small Nostr relay for a closed group
     #[command(subcommand)]
     Relay(relay::Command),
+    /// Whether the node that runs here works for others: on, off or status
+    Share(share::Args),
     /// The list of friends
     #[command(subcommand)]
     Peers(peers::Command),
@@ -87,6 +89,7 @@ pub fn run() -> ExitCode {
     let outcome = match command {
         Command::Demo(args) => demo::run(args),
         Command::Up(args) => up::up(args),
+        Command::Share(args) => share::run(args),
         Command::Keygen(args) => keygen::run(args),
         Command::Worker(WorkerCommand::Start(args)) => up::worker(args),
         Command::Router(RouterCommand::Start(args)) => up::router(args),

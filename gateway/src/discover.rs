@@ -31,9 +31,9 @@ const TRACKER_EVERY: Duration = Duration::from_secs(20);
 /// After a tracker did not answer.
 const TRACKER_RETRY: Duration = Duration::from_secs(10);
 
-/// Works until the node stops. Only a node whose worker listens announces itself.
-pub async fn run(node: &Arc<Node>, worker_listens: bool) {
-    tokio::join!(keep_roster(node), meet(node, worker_listens));
+/// Works until the node stops. Only a node that works for others announces itself.
+pub async fn run(node: &Arc<Node>) {
+    tokio::join!(keep_roster(node), meet(node));
 }
 
 /// Forgets who is gone, takes in what commands found, keeps the roster on disk.
@@ -78,14 +78,21 @@ fn save(node: &Node, file: &RosterFile) {
 }
 
 /// Goes where the settings say, until they say something else or the node stops.
-async fn meet(node: &Arc<Node>, worker_listens: bool) {
-    let mut changes = node.settings.changes();
+async fn meet(node: &Arc<Node>) {
+    let (mut changes, mut sharing) = (node.settings.changes(), node.sharing.changes());
     while !node.stopping.is_cancelled() {
         let config = node.config().discovery.clone();
         let leaving = node.stopping.child_token();
-        let visit = visit(node, &config, worker_listens, leaving.clone());
+        let shares = sharing.borrow_and_update().is_some();
+        let visit = visit(node, &config, shares, leaving.clone());
         let changed = async {
-            while changes.changed().await.is_ok() && node.config().discovery == config {}
+            loop {
+                tokio::select! {
+                    Ok(()) = changes.changed() => if node.config().discovery != config { break },
+                    Ok(()) = sharing.changed() => if node.sharing.is_on() != shares { break },
+                    else => break,
+                }
+            }
             leaving.cancel();
         };
         // The visit ends in order, whichever of the two told it to.
@@ -96,9 +103,9 @@ async fn meet(node: &Arc<Node>, worker_listens: bool) {
     }
 }
 
-async fn visit(node: &Arc<Node>, config: &Discovery, worker_listens: bool, leaving: CancellationToken) {
-    let announces = config.publish && worker_listens;
-    let shows_receipts = config.publish_receipts && worker_listens;
+async fn visit(node: &Arc<Node>, config: &Discovery, shares: bool, leaving: CancellationToken) {
+    let announces = config.publish && shares;
+    let shows_receipts = config.publish_receipts && shares;
     if !config.publish_receipts {
         publicity::forget(node);
     }

@@ -32,6 +32,8 @@ pub enum Failure {
     InvalidAuth { message: String },
     /// What is asked for is being made.
     NotReady,
+    /// The worker cannot be started for others.
+    CannotShare { message: String },
     /// Nobody known has the model.
     ModelNotFound { model: ModelName, near: Vec<String> },
     /// No such route or thing.
@@ -215,6 +217,7 @@ impl Failure {
             Failure::NotReady => {
                 row(409, INVALID, "not_ready", "this order is still being served; ask again later".into(), Retry::After(COME_BACK_SECS))
             }
+            Failure::CannotShare { message } => refused(409, "cannot_share", message.clone()),
             Failure::ModelNotFound { model, near } => {
                 Row { param: Some("model".into()), ..refused(404, "model_not_found", model_not_found(model, near)) }
             }
@@ -346,6 +349,7 @@ mod tests {
             Failure::AckRequired { unacknowledged: 1, allowed: 1 },
             Failure::InvalidAuth { message: "sign it".into() },
             Failure::NotReady,
+            Failure::CannotShare { message: "the port is taken".into() },
             Failure::ModelNotFound { model: "llama".parse().unwrap(), near: vec!["llama3.1:8b".into()] },
             Failure::NotFound { what: "this".into() },
             Failure::MethodNotAllowed { allow: "GET" },

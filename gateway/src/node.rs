@@ -7,6 +7,7 @@ use crate::{
     metrics::Metrics,
     prober::Prober,
     settings::{self, Reading, Settings, Source, Stamp},
+    sharing::Sharing,
     slots::Slots,
     strangers::Strangers,
     target::Connections,
@@ -65,6 +66,8 @@ pub struct Node {
     pub open: TaskTracker,
     /// What was seen of answers whose receipts have not come.
     pub witness: Witness,
+    /// Whether others are served.
+    pub sharing: Sharing,
     /// There is something to tell a worker: its next request may depend on it.
     pub settle_now: Notify,
     /// Something waits in `work`, or is to be cancelled there, since this moment.
@@ -129,6 +132,7 @@ impl Node {
             tasks: TaskTracker::new(),
             open: TaskTracker::new(),
             witness: Witness::default(),
+            sharing: Sharing::default(),
             settle_now: Notify::new(),
             work_now: Notify::new(),
             validate_now: Notify::new(),

@@ -9,7 +9,7 @@ use crate::{
     failure::Failure,
     inference, lending,
     node::Node,
-    reports, worker,
+    reports, sharing, worker,
 };
 use bytes::Bytes;
 use http::Method;
@@ -24,6 +24,8 @@ enum Route<'p> {
     Acks,
     /// Routes that look at the method themselves.
     Whole(Whole, &'p str),
+    /// Whether others are served.
+    Share,
     Report(Report<'p>),
 }
 
@@ -60,6 +62,9 @@ impl<'p> Route<'p> {
     fn find(role: Role, path: &'p str) -> Option<Self> {
         let gateway = role == Role::Gateway;
         if role == Role::Owner {
+            if path == "/share" {
+                return Some(Route::Share);
+            }
             let report = match path {
                 "/route" => Report::Route,
                 "/peers" => Report::Peers,
@@ -114,6 +119,7 @@ impl<'p> Route<'p> {
         match self {
             Route::Inference(_) | Route::Acks | Route::Whole(..) => "POST",
             Route::Receipt(_) => "GET",
+            Route::Share => "GET, POST",
             Route::Report(_) => "GET, HEAD",
         }
     }
@@ -136,12 +142,13 @@ pub async fn dispatch(node: &Node, role: Role, down: &mut Downstream) -> Result<
     let Some(route) = Route::find(role, &path) else {
         return down.fail_early(&Failure::NotFound { what: format!("the route {path}") }).await;
     };
-    match (route, method) {
+    match (route, method.clone()) {
         // Boxed, each by itself: an idle stream then holds what it needs and not the largest of all.
         (Route::Inference(path), Method::POST) => match role {
             Role::Gateway => Box::pin(inference::serve(node, down, path)).await,
             Role::Worker | Role::Owner => Box::pin(worker::serve(node, down, path)).await,
         },
+        (Route::Share, Method::GET | Method::POST) => Box::pin(sharing::serve(node, down, &method)).await,
         (Route::Acks, Method::POST) => Box::pin(collecting::acks(node, down)).await,
         (Route::Receipt(order), Method::GET) => Box::pin(collecting::receipt(node, down, &path, order)).await,
         (Route::Whole(whole, rest), _) => match whole {

@@ -11,7 +11,7 @@ use crate::{
     downstream::WRITE_BYTES,
     exchange::Role,
     node::Node,
-    settling, tending,
+    settling, sharing, tending,
 };
 use config::Paths;
 use parking_lot::Mutex;
@@ -178,13 +178,17 @@ impl Services {
     /// Serves what is bound, and starts the node's background work.
     pub fn start(node: Arc<Node>, bound: Vec<(Role, Bound)>) -> Self {
         let mut services = Self { node, listening: Listening::default(), owners_socket: None };
-        let worker_listens = bound.iter().any(|(role, _)| *role == Role::Worker);
+        let mut worker = None;
         for (role, bound) in bound {
+            if role == Role::Worker {
+                worker = Some(bound);
+                continue;
+            }
             let desk = Desk { node: Arc::clone(&services.node), role };
             services.listening.serve(bound, Arc::new(desk));
         }
         services.listen_to_owner();
-        services.work_in_background(worker_listens);
+        services.work_in_background(worker);
         services
     }
 
@@ -206,7 +210,7 @@ impl Services {
         }
     }
 
-    fn work_in_background(&self, worker_listens: bool) {
+    fn work_in_background(&self, worker: Option<Bound>) {
         let node = Arc::clone(&self.node);
         self.node.tasks.spawn(async move { node.prober.run(&node, node.stopping.clone()).await });
         let node = Arc::clone(&self.node);
@@ -214,9 +218,11 @@ impl Services {
         let node = Arc::clone(&self.node);
         self.node.tasks.spawn(async move { settling::run(&node).await });
         let node = Arc::clone(&self.node);
-        self.node.tasks.spawn(async move { tending::run(&node, worker_listens).await });
+        self.node.tasks.spawn(async move { tending::run(&node).await });
         let node = Arc::clone(&self.node);
-        self.node.tasks.spawn(async move { discover::run(&node, worker_listens).await });
+        self.node.tasks.spawn(async move { sharing::run(&node, worker).await });
+        let node = Arc::clone(&self.node);
+        self.node.tasks.spawn(async move { discover::run(&node).await });
         self.node.tasks.close();
     }
 

@@ -9,12 +9,14 @@ use tokio::time::{MissedTickBehavior, interval};
 /// How often it is looked for what dead processes held, and what is over.
 const TIDY_EVERY: Duration = Duration::from_secs(1);
 
-/// Works until the node stops. Only a node whose worker listens works on what others gave it.
-pub async fn run(node: &Node, worker_listens: bool) {
+/// Works until the node stops. A node works on what others gave it once it serves others.
+pub async fn run(node: &Node) {
     // What a dead process held is taken up before anything new is.
     tidy(node).await;
     let lending = async {
-        if worker_listens {
+        let mut sharing = node.sharing.changes();
+        let shares = async { sharing.wait_for(Option::is_some).await.is_ok() };
+        if node.stopping.run_until_cancelled(shares).await == Some(true) {
             lending::run(node).await;
         }
     };

@@ -8,13 +8,11 @@ mod change;
 mod key;
 mod metadata;
 mod read;
-mod take;
 #[cfg(test)]
 mod tests;
 
 pub use bad_body::BadBody;
 pub use metadata::without_metadata;
-pub use take::{Ambiguous, Taken, take_member};
 
 use crate::members::{Member, Span};
 use bytes::Bytes;

@@ -11,15 +11,16 @@ use crate::{
     admit, clock,
     downstream::{Downstream, Gone},
     failure::Failure,
+    job_request,
     node::Node,
 };
+use bytes::Bytes;
 use http::Method;
-use protocol::carriers::ENDPOINT_HEADER;
 use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
-use upstream_ollama::{RequestView, request::take_member};
-use work::{Endpoint, JobRecord, JobStatus, Metadata, jobs::NewJob};
+use upstream_ollama::RequestView;
+use work::{Endpoint, JobRecord, JobStatus, jobs::NewJob};
 
 /// The longest `?wait=`, in seconds.
 const WAIT_SECONDS_MAX: u32 = 30;
@@ -48,10 +49,7 @@ fn receipt_of(job: &JobRecord) -> Value {
 
 async fn submit(node: &Node, down: &mut Downstream) -> Result<(), Gone> {
     let taken = async {
-        let endpoint = match down.header(ENDPOINT_HEADER) {
-            None => Endpoint::ChatCompletions,
-            Some(path) => endpoint(path)?,
-        };
+        let endpoint = job_request::endpoint(down)?;
         let body = admit::read_json(down, node.config().gateway.max_body, &node.body_memory).await?;
         take_on(node, down, endpoint, &body.bytes).await
     };
@@ -61,34 +59,19 @@ async fn submit(node: &Node, down: &mut Downstream) -> Result<(), Gone> {
     }
 }
 
-fn endpoint(path: &str) -> Result<Endpoint, Failure> {
-    let paths = Endpoint::ALL.map(Endpoint::path).join(", ");
-    let message = || format!("`{ENDPOINT_HEADER}` is one of {paths}");
-    Endpoint::from_path(path).ok_or_else(|| Failure::invalid_value(ENDPOINT_HEADER, message()))
-}
-
 /// Takes a request on as a job, durable when it resolves. Its `metadata` stays here: the record has it,
 /// and no engine sees it.
 pub(super) async fn take_on(
     node: &Node,
     down: &Downstream,
     endpoint: Endpoint,
-    body: &[u8],
+    body: &Bytes,
 ) -> Result<JobRecord, Failure> {
     // What no engine would take is refused now and not in the night.
     RequestView::read(body)?;
     let idempotency = idempotency(down, body)?;
-    let bad_metadata = |message: String| Failure::invalid_value("metadata", message);
-    let taken = take_member(body, "metadata").map_err(|error| bad_metadata(error.to_string()))?;
-    let (body, metadata) = match taken {
-        None => (body.to_vec(), Metadata::default()),
-        Some(taken) => {
-            let metadata = serde_json::from_str::<Option<Metadata>>(&taken.value);
-            let metadata = metadata.map_err(|error| bad_metadata(error.to_string()))?;
-            (taken.body, metadata.unwrap_or_default())
-        }
-    };
-    let new = NewJob { endpoint, body, metadata, idempotency };
+    let (metadata, body) = job_request::split(body)?;
+    let new = NewJob { endpoint, body: body.to_vec(), metadata, idempotency };
     let jobs = node.work.jobs();
     let id = jobs.submit(new, clock::now()).await.map_err(refusal::submit)?.into_inner();
     node.work_now.notify_one();

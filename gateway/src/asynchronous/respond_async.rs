@@ -19,7 +19,7 @@ pub fn is_preferred(headers: &HeaderMap) -> bool {
 }
 
 /// Answers 202 with the job and where it is read. `path` is that of an endpoint which jobs are for.
-pub async fn take_on(node: &Node, down: &mut Downstream, path: &str, body: &[u8]) -> Result<(), Gone> {
+pub async fn take_on(node: &Node, down: &mut Downstream, path: &str, body: &Bytes) -> Result<(), Gone> {
     let endpoint = Endpoint::from_path(path).unwrap_or(Endpoint::ChatCompletions);
     let job = match jobs::take_on(node, down, endpoint, body).await {
         Ok(job) => job,

@@ -14,6 +14,7 @@ pub mod peers;
 pub mod receipts;
 pub mod relay;
 pub mod route;
+pub mod share;
 pub mod table;
 pub mod tracker;
 pub mod up;

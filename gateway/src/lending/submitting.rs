@@ -5,17 +5,14 @@ use crate::{
     admit, clock, credit,
     downstream::{Downstream, Gone},
     failure::Failure,
+    job_request,
     node::Node,
     worker::Request,
 };
 use bytes::Bytes;
-use protocol::{
-    Order, Requester, Timestamp, Verified,
-    carriers::{ENDPOINT_HEADER, ORDER_HEADER},
-};
+use protocol::{Order, Requester, Timestamp, Verified, carriers::ORDER_HEADER};
 use serde::Serialize;
 use std::time::Duration;
-use upstream_ollama::without_metadata;
 use work::{
     Endpoint, JobStatus, Metadata,
     lent::{LentLimits, LentOrder, NewLent, SubmitError, Whose},
@@ -56,7 +53,7 @@ async fn take_in(node: &Node, down: &Downstream, body: &Bytes) -> Result<Accepte
     {
         return Ok(known);
     }
-    let endpoint = endpoint(down)?;
+    let endpoint = job_request::endpoint(down)?;
     let (metadata, request) = read(endpoint, body)?;
     request.is_offered(node).await?;
     let asked = credit::Asked { body, ..request.asked(node) };
@@ -94,23 +91,9 @@ async fn before(node: &Node, order: &Verified<Order>, id: &str) -> Result<Option
     Ok(Some(Accepted { job_id: record.job_id, status: record.status, created_at: record.created_at }))
 }
 
-fn endpoint(down: &Downstream) -> Result<Endpoint, Failure> {
-    let Some(named) = down.header(ENDPOINT_HEADER) else { return Ok(Endpoint::ChatCompletions) };
-    Endpoint::from_path(named).ok_or_else(|| {
-        let paths = Endpoint::ALL.map(Endpoint::path).join(", ");
-        Failure::invalid_value(ENDPOINT_HEADER, format!("{ENDPOINT_HEADER} is one of {paths}"))
-    })
-}
-
 /// The request as the engine is to get it, and what goes back with the record.
 fn read(endpoint: Endpoint, body: &Bytes) -> Result<(Metadata, Request), Failure> {
-    let (metadata, body) = without_metadata(body)?;
-    let metadata = match metadata {
-        None => Metadata::default(),
-        Some(json) => serde_json::from_slice(&json).map_err(|error| {
-            Failure::invalid_value("metadata", format!("`metadata` maps texts to texts: {error}"))
-        })?,
-    };
+    let (metadata, body) = job_request::split(body)?;
     let request = Request::read(endpoint.path(), body, Vec::new())?;
     if request.view.stream {
         return Err(Failure::invalid_value("stream", "nobody waits for a job: leave `stream` out"));

@@ -84,10 +84,12 @@ fn warn(error: &work::StoreError) -> bool {
     false
 }
 
-/// A place that neither the owner nor anybody who waits for an answer uses; see the module of lending.
+/// A place that neither the owner nor anybody who waits for an answer uses, while others are served; see the
+/// module of lending.
 fn room(node: &Node) -> Option<Slot> {
     let (engine, local) = (&node.engine, node.upstreams.local());
-    let well = local.inventory().up
+    let well = node.sharing.is_on()
+        && local.inventory().up
         && local.admission(Instant::now()) != Admission::Tripped
         && node.cannot_keep_receipts().is_none();
     let used = engine.lane.in_flight() + local.lane.in_flight();

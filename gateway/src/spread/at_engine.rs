@@ -47,6 +47,7 @@ impl Spread<'_> {
             streamed: false,
             timeouts: Timeouts { first_byte: answer_timeout, silence: None, answer: answer_timeout },
         };
+        let output_max = request.output_max;
         drop(request);
         let sent = Instant::now();
         upstream.sent(sent);
@@ -63,7 +64,7 @@ impl Spread<'_> {
         came.unordered = whole.as_ref().map_or(Credits::ZERO, charged_without_order);
         self.came_down(flight, &lease, None, came).await;
         if let (Some(worker), Some(answer)) = (upstream.node(), &whole) {
-            let served = Served { node: self.node, worker, order: None, bytes };
+            let served = Served { node: self.node, worker, order: None, output_max, bytes };
             Books::Served(served).close_whole(&answer.body, answer.receipt.as_deref()).await;
         }
         true

@@ -98,7 +98,7 @@ impl AtWorker<'_> {
                     }
                 }
                 Next::Look => match self.look(LONG_POLL).await {
-                    Heard::Record(record) => match record::read(record, self.placed.order()) {
+                    Heard::Record(record) => match record::read(record, self.placed.order(), false) {
                         Some(came) => return came,
                         None if late => return self.too_late().await,
                         None => {
@@ -187,7 +187,7 @@ impl AtWorker<'_> {
             let mut heard = self.ask(Method::DELETE, "", ANSWERED_WITHIN).await;
             loop {
                 match heard {
-                    Heard::Record(record) => match record::read(record, self.placed.order()) {
+                    Heard::Record(record) => match record::read(record, self.placed.order(), true) {
                         Some(came @ Came { said: Said::Answered(_), .. }) => return came,
                         Some(came) => return Came { said: Said::Cut, ..came },
                         None => sleep(PAUSE_MIN).await,

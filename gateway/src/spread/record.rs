@@ -14,12 +14,13 @@ use protocol::{
 use serde_json::{json, value::RawValue};
 use work::{JobError, JobRecord, JobStatus};
 
-/// What came of a job by its record; `None` while it waits or runs.
-pub(super) fn read(record: JobRecord, order: &Verified<Order>) -> Option<Came> {
+/// What came of a job by its record; `None` while it waits or runs. `cut`: whether we cancelled it, and owe for
+/// what nobody saw.
+pub(super) fn read(record: JobRecord, order: &Verified<Order>, cut: bool) -> Option<Came> {
     match record.status {
         JobStatus::Queued | JobStatus::Running => None,
         JobStatus::Done => Some(done(record, order)),
-        JobStatus::Error => Some(failed(record, order)),
+        JobStatus::Error => Some(failed(record, order, cut)),
     }
 }
 
@@ -40,7 +41,8 @@ fn done(record: JobRecord, order: &Verified<Order>) -> Came {
 fn seen(answer: &Answer) -> Option<Seen> {
     let canonical = CanonicalBytes::of_text(answer.body.as_str().as_bytes()).ok()?;
     let bytes = canonical.as_bytes().len() as u64;
-    Some(Seen { bytes, sha256: canonical.sha256(), text_bytes: Some(bytes) })
+    let text_bytes = upstream_ollama::usage::text_bytes(canonical.as_bytes());
+    Some(Seen { bytes, sha256: canonical.sha256(), text_bytes: Some(text_bytes) })
 }
 
 /// An answer whose receipt is disputed is not believed either.
@@ -57,10 +59,11 @@ fn judged(answer: Answer, papers: Option<Papers>) -> Came {
     Came::with(said, papers)
 }
 
-fn failed(record: JobRecord, order: &Verified<Order>) -> Came {
+fn failed(record: JobRecord, order: &Verified<Order>, cut: bool) -> Came {
     let error = record.error.unwrap_or_else(|| JobError::new("upstream_error", "it failed and says not why"));
     // Of what was cut nothing came that could be compared. A receipt that is none costs nothing.
-    let papers = papers(record.signed_receipt.as_deref(), order, &Received::Unknown).unwrap_or_default();
+    let received = if cut { Received::Unknown } else { Received::Nothing };
+    let papers = papers(record.signed_receipt.as_deref(), order, &received).unwrap_or_default();
     let message = brief(&error.message);
     let said = match error.kind.as_str() {
         "invalid_request_error" => Said::Wrong(refusal(&error)),
@@ -157,7 +160,7 @@ mod tests {
     }
 
     fn said(record: &str) -> Option<Came> {
-        read(serde_json::from_str(record).unwrap(), &order())
+        read(serde_json::from_str(record).unwrap(), &order(), false)
     }
 
     fn finished(result: &str, receipt: &Value) -> Came {
@@ -197,6 +200,17 @@ mod tests {
         let came = finished(RESULT, &receipt(2, NOW + 60_001, RESULT));
         assert!(matches!(&came.said, Said::Nothing(Reason::TimedOut)));
         assert_eq!(came.charged(), Credits::ZERO);
+    }
+
+    #[test]
+    fn who_fails_is_paid_only_where_we_cut_it() {
+        let receipt = receipt(2, NOW + 1, RESULT);
+        let record = format!(
+            r#"{{"jobId":"j","status":"error","createdAt":1,"error":{{"type":"cancelled","message":"no"}},"signedReceipt":{receipt}}}"#
+        );
+        let read = |cut| read(serde_json::from_str(&record).unwrap(), &order(), cut).unwrap();
+        assert_eq!(read(true).charged(), Credits::saturating(8));
+        assert_eq!(read(false).charged(), Credits::ZERO, "its word is disputed");
     }
 
     #[test]
