@@ -121,21 +121,25 @@ async fn a_batch_submitted_twice_with_one_key_is_one_batch() {
 async fn at_its_expiry_finished_lines_stay_and_the_others_are_batch_expired() {
     let home = Home::new();
     let work = home.open();
-    let batch = begin(&work, &lines(3), json!({})).await;
-    let tasks = waiting(&work, 2, NOW).await;
+    let batch = begin(&work, &lines(4), json!({})).await;
+    let tasks = waiting(&work, 3, NOW).await;
     let first = lease(&work, tasks[0].id, "local").await;
     close(&work, first, good("1")).await;
     let second = lease(&work, tasks[1].id, "local").await;
+    let third = lease(&work, tasks[2].id, "local").await;
     let day = 24 * 60 * 60 * 1000;
     assert_eq!(work.batches().expire(later(day - 1)).await.unwrap(), 0);
     assert_eq!(work.batches().expire(later(day)).await.unwrap(), 1);
     assert!(waiting(&work, 10, later(day)).await.is_empty());
-    assert_eq!(work.tasks().to_cancel().await.unwrap().len(), 1);
-    assert_eq!(close(&work, second, good("2")).await, Closed::Late);
+    assert_eq!(work.tasks().to_cancel().await.unwrap().len(), 2);
+    assert_eq!(close(&work, second, Verdict::Cut).await, Closed::Waiting);
+    close(&work, third, good("3")).await;
+    assert!(waiting(&work, 10, later(day)).await.is_empty(), "what was cut waits for nobody");
 
     assert_eq!(work.batches().write(&batch.id, later(day)).await.unwrap(), BatchStatus::Expired);
     let batch = get(&work, &batch.id).await;
-    assert_whole(&work, &batch, 3).await;
+    assert_eq!(batch.request_counts.completed, 2, "what was answered in time counts");
+    assert_whole(&work, &batch, 4).await;
     let (_, errors) = written(&work, &batch).await;
     assert!(errors.iter().all(|line| line["error"]["code"] == "batch_expired" && line["response"].is_null()));
     assert_eq!(batch.expired_at, batch.expires_at);

@@ -179,9 +179,9 @@ impl Lifecycle {
             (Event::Failed(lines), InProgress | Cancelling) if self.unanswered() >= lines => {
                 self.counts.failed += lines;
             }
-            (Event::Expire, InProgress) => {
+            // What runs may have an answer already: it is cancelled, and heard out.
+            (Event::Expire, InProgress) if self.unfinished.is_none() => {
                 self.unfinished = Some(Unfinished::Expired);
-                self.enter(BatchStatus::Finalizing, now);
             }
             (Event::Stop { code, message }, InProgress) if self.unfinished.is_none() => {
                 self.unfinished = Some(Unfinished::Stopped { code, message });
@@ -241,9 +241,11 @@ impl Lifecycle {
     }
 
     fn end(&mut self, now: Timestamp) {
+        let some_unanswered = self.unanswered() > 0;
         self.counts.failed = self.counts.total - self.counts.completed;
         self.enter(
             match self.unfinished {
+                Some(Unfinished::Expired) if !some_unanswered => BatchStatus::Completed,
                 Some(Unfinished::Expired) => BatchStatus::Expired,
                 Some(Unfinished::Cancelled) => BatchStatus::Cancelled,
                 None | Some(Unfinished::Stopped { .. }) => BatchStatus::Completed,

@@ -50,7 +50,7 @@ impl Batches<'_> {
     }
 
     /// Ends the batches whose completion window is over; gives how many. What runs of them is to be
-    /// cancelled and counts no more.
+    /// cancelled; what had its answer by then counts.
     pub async fn expire(self, now: Timestamp) -> Result<usize, StoreError> {
         const OVER: &str = "SELECT seq FROM batch WHERE status = 3 AND expires_at <= ?1 LIMIT ?2";
         const LOSE: &str = "UPDATE lease SET losing = 1 WHERE batch = ?1";

@@ -50,12 +50,26 @@ fn a_batch_that_is_written_can_no_longer_be_cancelled() {
 }
 
 #[test]
-fn an_expired_batch_keeps_what_was_finished_and_takes_no_more() {
-    let mut batch = after(running(3), &[Event::Leased, Event::Completed, Event::Expire]);
-    assert!(batch.on(Event::Completed, NOW).is_err());
-    let batch = after(batch, &[Event::Written, Event::Released]);
+fn an_expired_batch_hears_out_what_runs_and_leases_no_more() {
+    let batch = after(running(3), &[Event::Leased, Event::Leased, Event::Expire]);
+    assert_eq!((batch.status, batch.takes_leases()), (BatchStatus::InProgress, false));
+    let batch = after(batch, &[Event::Completed, Event::Released, Event::Released]);
+    assert_eq!(batch.status, BatchStatus::Finalizing);
+    let batch = after(batch, &[Event::Written]);
     assert_eq!(batch.status, BatchStatus::Expired);
     assert_eq!(batch.counts, Counts { total: 3, completed: 1, failed: 2 });
+}
+
+#[test]
+fn a_batch_whose_last_answer_was_there_when_its_time_was_over_is_complete() {
+    let batch = after(running(1), &[Event::Leased, Event::Expire, Event::Completed, Event::Released]);
+    assert_eq!(after(batch, &[Event::Written]).status, BatchStatus::Completed);
+}
+
+#[test]
+fn a_batch_of_which_nothing_runs_expires_at_once() {
+    let batch = after(running(1), &[Event::Expire]);
+    assert_eq!(after(batch, &[Event::Written]).status, BatchStatus::Expired);
 }
 
 #[test]
