@@ -165,6 +165,20 @@ impl Config {
         let named = self.routes.iter().find(|route| route.model.matches_model(model));
         named.map_or_else(|| Cow::Owned(Route::unnamed()), Cow::Borrowed)
     }
+
+    /// Whether any route leads there: a [[routes]] entry, or that of models which none names.
+    pub fn leads_to(&self, target: &Target) -> bool {
+        let unnamed = Route::unnamed();
+        self.routes.iter().chain([&unnamed]).any(|route| route.to.contains(target))
+    }
+
+    /// Whether a name that stands where routes have theirs means anything.
+    pub fn is_known(&self, target: &Target) -> bool {
+        match target {
+            Target::Local | Target::Friends | Target::Network => true,
+            Target::Upstream(name) => self.upstreams.iter().any(|upstream| upstream.name == *name),
+        }
+    }
 }
 
 impl Gateway {
@@ -229,6 +243,12 @@ impl Route {
             silence_timeout: Self::SILENCE_TIMEOUT,
             answer_timeout: Self::ANSWER_TIMEOUT,
         }
+    }
+
+    /// The same to some of its targets, in the order in which they are wished for. Nobody but its owner can add any.
+    pub fn narrowed(self, wished: &[Target]) -> Self {
+        let to = wished.iter().filter(|target| self.to.contains(target)).cloned().collect();
+        Self { to, ..self }
     }
 }
 

@@ -16,6 +16,7 @@ use crate::{
     failure::Failure,
     node::Node,
 };
+use config::{Config, Target};
 use http::Method;
 use serde::Serialize;
 use work::{
@@ -55,9 +56,23 @@ async fn create(node: &Node, down: &mut Downstream) -> Result<Batch, Failure> {
     let body = admit::read_json(down, node.config().gateway.max_body, &node.body_memory).await?;
     let key = idempotency(down, &body.bytes)?;
     let new = NewBatch::parse(&body.bytes, key).map_err(refusal::batch_request)?;
+    new.to.as_deref().map_or(Ok(()), |to| may_go_to(&node.config(), to))?;
     let created = node.work.batches().create(new, clock::now()).await.map_err(refusal::create)?;
     node.validate_now.notify_one();
     Ok(created.into_inner())
+}
+
+/// A batch narrows the routes of its models: where no route leads it cannot go.
+fn may_go_to(config: &Config, to: &[String]) -> Result<(), Failure> {
+    let targets: Vec<_> = to.iter().map(|name| Target::named(name)).collect();
+    let refused = |message| Err(Failure::invalid_value("metadata.to", message));
+    if let Some(unknown) = targets.iter().find(|target| !config.is_known(target)) {
+        return refused(format!("`{unknown}` is neither local, friends, network nor one of [[upstreams]]"));
+    }
+    if !targets.iter().any(|target| config.leads_to(target)) {
+        return refused(format!("no route of this node leads to {}; add one to lobstah.toml", to.join(", ")));
+    }
+    Ok(())
 }
 
 /// The key with which a request may come twice, if it has one.

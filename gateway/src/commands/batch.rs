@@ -13,7 +13,10 @@ use super::{Home, print, print_json};
 use anyhow::Context;
 use clap::{Args as ClapArgs, Subcommand};
 use node::RunningNode;
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 use submission::{Begun, Submission};
 
 #[derive(Subcommand, Debug)]
@@ -75,7 +78,7 @@ pub struct What {
     /// Spend no more than this on it
     #[arg(long, value_name = "N")]
     max_credits: Option<u64>,
-    /// Where its lines may go, as a route says it: local, friends, network [default: the route of each model]
+    /// Of the places where the route of a model leads, only these: local,friends,network [default: all]
     #[arg(long, value_name = "GROUPS")]
     to: Option<String>,
     /// Try slow lines at its end a second time elsewhere. Both tries cost
@@ -151,7 +154,7 @@ async fn run_to_its_end(
     json: bool,
 ) -> anyhow::Result<ExitCode> {
     let output = output.unwrap_or_else(|| what.file.with_extension("out.jsonl"));
-    anyhow::ensure!(output != what.file, "-o names the file that is to be read; name another");
+    anyhow::ensure!(!is_same(&output, &what.file), "-o names the file that is to be read; name another");
     let begun = Submission::read(what).await?.begin(node).await?;
     let how = match &begun {
         Begun::Now(_) => "begun",
@@ -174,4 +177,10 @@ async fn run_to_its_end(
     }
     let all = outcome::all_answered(&report.batch);
     Ok(if all { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Whether both are one file, however they are written. One that does not exist is no other.
+fn is_same(one: &Path, other: &Path) -> bool {
+    one == other
+        || one.canonicalize().ok().zip(other.canonicalize().ok()).is_some_and(|(one, other)| one == other)
 }

@@ -7,6 +7,7 @@ use super::{
     reach::{self, Absence, Kind},
 };
 use crate::{breaker::Admission, candidates::Reachable, clock, orders, route::Standing, upstream::Upstream};
+use config::Route;
 use futures::FutureExt;
 use protocol::ModelName;
 use std::{
@@ -238,16 +239,19 @@ impl<'n> Spread<'n> {
         let task = task.clone();
         let ask = async move {
             if reach::ask_everybody(self.node, &kind, &found).await == Absence::ForGood {
-                self.give_up(&task).await;
+                self.give_up(&task, &found.route).await;
             }
             self.asked_about.lock().remove(&kind);
         };
         going.push(ask.boxed());
     }
 
-    async fn give_up(&self, task: &WaitingTask) {
+    async fn give_up(&self, task: &WaitingTask, route: &Route) {
         const CODE: &str = "model_not_found";
-        let message = format!("no upstream that is known has the model `{}`", task.model);
+        let message = match route.to.as_slice() {
+            [] => format!("the route of the model `{}` leads nowhere that `metadata.to` names", task.model),
+            _ => format!("no upstream that is known has the model `{}`", task.model),
+        };
         let tasks = self.node.work.tasks();
         let now = clock::now();
         let failed = match &task.terms {

@@ -67,11 +67,11 @@ impl Request {
     }
 }
 
-/// The route of a model, with a batch's own word on where its lines may go.
+/// The route of a model, narrowed by a batch's own word on where its lines may go.
 pub(super) fn route_of(config: &Config, model: &ModelName, to: Option<&[String]>) -> Route {
-    let mut route = config.route_for(model.as_str()).into_owned();
-    if let Some(to) = to {
-        route.to = to.iter().map(|name| Target::named(name)).collect();
+    let route = config.route_for(model.as_str()).into_owned();
+    match to {
+        None => route,
+        Some(to) => route.narrowed(&to.iter().map(|name| Target::named(name)).collect::<Vec<_>>()),
     }
-    route
 }

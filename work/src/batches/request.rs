@@ -27,7 +27,7 @@ pub struct NewBatch {
     pub output_life_seconds: Option<u64>,
     /// `metadata.max_credits`: it never spends more.
     pub max_credits: Option<Credits>,
-    /// `metadata.to`: where its lines may go, as a route says it; else the route of their model.
+    /// `metadata.to`: where of the routes of their models its lines may go; else all of them.
     pub to: Option<Vec<String>>,
     /// `metadata.hedge`: slow lines at its end may be tried a second time.
     pub hedge: bool,
