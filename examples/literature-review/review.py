@@ -45,9 +45,17 @@ def finished(batch):
         counts = batch.request_counts
         print(f"\r{batch.status}: {counts.completed} of {counts.total} summaries", end="", file=sys.stderr)
     print(file=sys.stderr)
-    if batch.status != "completed" or not batch.output_file_id:
-        sys.exit(f"the batch {batch.id} is {batch.status}: {batch.errors or 'see its error file'}")
+    if not batch.output_file_id:
+        sys.exit(f"the batch {batch.id} is {batch.status}, and nothing was summarised: {batch.errors or missing(batch)}")
     return batch
+
+
+def missing(batch):
+    """What has no summary, and why."""
+    if not batch.error_file_id:
+        return []
+    errors = map(json.loads, api.files.content(batch.error_file_id).text.splitlines())
+    return [f"{line['custom_id']}: {(line['error'] or line['response']['body']['error'])['message']}" for line in errors]
 
 
 def summaries(batch):
@@ -59,8 +67,11 @@ def summaries(batch):
 papers = sorted(Path(sys.argv[1]).glob("*.txt")) if len(sys.argv) == 2 else []
 if not papers:
     sys.exit("name a folder of .txt files: python review.py FOLDER")
-parts = [f"## {name}\n\n{summary}" for name, summary in summaries(finished(submit("".join(map(line, papers)))))]
+batch = finished(submit("".join(map(line, papers))))
+parts = [f"## {name}\n\n{summary}" for name, summary in summaries(batch)]
 question = [{"role": "system", "content": REVIEW}, {"role": "user", "content": "\n\n".join(parts)}]
 review = api.chat.completions.create(model=MODEL, messages=question).choices[0].message.content
 Path("review.md").write_text("\n\n".join(["# Review", review.strip(), "# Summaries", *parts]) + "\n")
 print("review.md")
+if left_out := missing(batch):
+    sys.exit("without a summary, and not in the review:\n" + "\n".join(left_out))

@@ -2,6 +2,7 @@
 //! node that runs in this home.
 
 mod bars;
+mod earlier;
 mod node;
 mod outcome;
 mod pace;
@@ -21,7 +22,8 @@ use submission::{Begun, Submission};
 
 #[derive(Subcommand, Debug)]
 pub enum Command {
-    /// Have every line of a file answered, and wait for the answers. The same again goes on with the same batch
+    /// Have every line of a file answered, and wait for the answers. The same again goes on with the same batch,
+    /// or asks what one that ended early left without an answer
     Run {
         #[command(flatten)]
         what: What,
@@ -169,11 +171,11 @@ async fn run_to_its_end(
         );
         return Ok(ExitCode::FAILURE);
     };
-    outcome::keep(node, &report.batch, &output).await?;
+    let before = outcome::keep(node, &report.batch, &what.file, &output).await?;
     if json {
         print_json(&report.batch)?
     } else {
-        print(&show::ended(&report, &output))?
+        print(&show::ended(&report, before, &output))?
     }
     let all = outcome::all_answered(&report.batch);
     Ok(if all { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -1,6 +1,6 @@
 //! What a batch wrote, where its owner wants it.
 
-use super::node::RunningNode;
+use super::{earlier::Chain, node::RunningNode};
 use anyhow::Context;
 use std::{
     io,
@@ -20,13 +20,29 @@ pub(super) fn errors_beside(output: &Path) -> PathBuf {
     output.with_extension("errors.jsonl")
 }
 
-/// Copies the answers of a batch that ran to `output`, and the errors beside it; where there are none, what
-/// an earlier run left there is removed, so that both files are of this batch.
-pub(super) async fn keep(node: &RunningNode, batch: &Batch, output: &Path) -> anyhow::Result<()> {
+/// Copies the answers of a batch that ran, and of those that it goes on from, to `output`, and its errors beside
+/// it; where there are none, what an earlier run left there is removed, so that both files are of this run.
+/// Gives how many answers are of earlier batches.
+pub(super) async fn keep(
+    node: &RunningNode,
+    batch: &Batch,
+    input: &Path,
+    output: &Path,
+) -> anyhow::Result<u64> {
     if batch.status == BatchStatus::Failed {
-        return Ok(());
+        return Ok(0);
     }
-    copy(node, batch.output_file_id.as_deref(), output).await?;
+    let chain = Chain::of(node, batch).await?;
+    if chain.is_long() {
+        write(output, async |file| chain.join(node, input, file).await).await?;
+    } else {
+        copy(node, batch.output_file_id.as_deref(), output).await?;
+    }
+    keep_errors(node, batch, output).await?;
+    Ok(chain.answered_before())
+}
+
+async fn keep_errors(node: &RunningNode, batch: &Batch, output: &Path) -> anyhow::Result<()> {
     let errors = errors_beside(output);
     if batch.error_file_id.is_some() {
         return copy(node, batch.error_file_id.as_deref(), &errors).await;
@@ -38,29 +54,41 @@ pub(super) async fn keep(node: &RunningNode, batch: &Batch, output: &Path) -> an
     }
 }
 
-/// Writes it beside and renames it: whoever looks sees all of it or none. Without a file, an empty one.
+/// A file of the node; without one, an empty one.
 async fn copy(node: &RunningNode, id: Option<&str>, to: &Path) -> anyhow::Result<()> {
+    write(to, async |file| {
+        let Some(id) = id else { return Ok(()) };
+        let content = node.content(id).await;
+        let mut content =
+            content.context("what the batch wrote is not there any more; --again runs it anew")?;
+        while let Some(chunk) = content.chunk().await? {
+            file.write_all(&chunk).await?;
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// Writes it beside and renames it: whoever looks sees all of it or none.
+async fn write(
+    to: &Path,
+    content: impl AsyncFnOnce(&mut fs::File) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
     let mut part = to.as_os_str().to_owned();
     part.push(".part");
     let part = PathBuf::from(part);
-    let copied = async {
+    let written = async {
         let mut file = fs::File::create(&part).await?;
-        if let Some(id) = id {
-            let content = node.content(id).await;
-            let mut content =
-                content.context("what the batch wrote is not there any more; --again runs it anew")?;
-            while let Some(chunk) = content.chunk().await? {
-                file.write_all(&chunk).await?;
-            }
-        }
+        content(&mut file).await?;
+        file.flush().await?;
         file.sync_all().await?;
         anyhow::Ok(fs::rename(&part, to).await?)
     };
-    let copied = copied.await;
-    if copied.is_err() {
+    let written = written.await;
+    if written.is_err() {
         let _ = fs::remove_file(&part).await;
     }
-    copied.with_context(|| format!("{} cannot be written", to.display()))
+    written.with_context(|| format!("{} cannot be written", to.display()))
 }
 
 #[cfg(test)]

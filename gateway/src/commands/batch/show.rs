@@ -117,8 +117,8 @@ pub(super) fn cancelled(batch: &Batch) -> String {
     format!("{} is {}; what is answered is kept\n", batch.id, status_name(batch.status))
 }
 
-/// How it ended, and where its answers are.
-pub(super) fn ended(report: &Report, output: &Path) -> String {
+/// How it ended, and where its answers are. `before`: how many lines earlier batches answered.
+pub(super) fn ended(report: &Report, before: u64, output: &Path) -> String {
     let (batch, counts) = (&report.batch, report.batch.request_counts);
     if batch.status == BatchStatus::Failed {
         return format!("{} failed, and nothing of it was run:\n{}", batch.id, problems(batch));
@@ -134,7 +134,11 @@ pub(super) fn ended(report: &Report, output: &Path) -> String {
         credits(report),
         humantime::format_duration(took),
     );
-    text.push_str(&format!("answers  {}\n", output.display()));
+    let with = match before {
+        0 => String::new(),
+        before => format!(", with {before} of earlier runs"),
+    };
+    text.push_str(&format!("answers  {}{with}\n", output.display()));
     if batch.error_file_id.is_some() {
         text.push_str(&format!("errors   {}\n", super::outcome::errors_beside(output).display()));
     }
