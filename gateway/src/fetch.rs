@@ -1,16 +1,20 @@
 //! A small question at a peer, through the same checked door as everything that goes to peers.
 
-use crate::target::{Connections, Destination, innermost};
+use crate::target::{Connection, Connections, Destination, innermost};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, header};
 use pingora_http::{RequestHeader, ResponseHeader};
 use std::time::Duration;
+use tokio::time::{Instant, timeout, timeout_at};
 
 /// The whole exchange, connecting included.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A longer answer is given up.
 const BYTES_MAX: usize = 1024 * 1024;
+
+/// What is long has a second more for each of so many bytes, on either way: a slow line is no dead one.
+const SLOWEST_BYTES_A_SECOND: u64 = 16 * 1024;
 
 /// Why there is no answer, in words.
 #[derive(Debug, thiserror::Error)]
@@ -74,8 +78,9 @@ pub async fn ask(
     question: Question<'_>,
 ) -> Result<Fetched, FetchError> {
     // New each time: it is asked rarely, and a dead pooled connection would look like a dead peer.
-    let asked = exchange(connections, to, &question, Bounds { fresh: true, bytes_max: BYTES_MAX });
-    match tokio::time::timeout(TIMEOUT, asked).await {
+    let bounds = Bounds { fresh: true, timeout: TIMEOUT, bytes_max: BYTES_MAX };
+    let asked = exchange(connections, to, &question, bounds);
+    match timeout(TIMEOUT, asked).await {
         Ok(Ok((response, body))) => Ok(Fetched { status: response.status.as_u16(), body }),
         Ok(Err(trouble)) => Err(trouble.into()),
         Err(_) => Err(FetchError::late(TIMEOUT)),
@@ -83,7 +88,7 @@ pub async fn ask(
 }
 
 /// Asks what is asked often, over connections that are kept, and may be asked twice: where a used connection
-/// turns out to be dead it is asked anew.
+/// turns out to be dead it is asked anew. `timeout` is for what is short; what is long has longer.
 pub async fn ask_often(
     connections: &Connections,
     to: &Destination,
@@ -91,25 +96,36 @@ pub async fn ask_often(
     timeout: Duration,
     bytes_max: usize,
 ) -> Result<(ResponseHeader, Vec<u8>), FetchError> {
-    let asked = async {
-        match exchange(connections, to, question, Bounds { fresh: false, bytes_max }).await {
-            Err(Trouble::OfTheConnection { used: true, .. }) => {
-                let again = exchange(connections, to, question, Bounds { fresh: true, bytes_max }).await;
-                // What was sent on the first one may have been heard.
-                again.map_err(|trouble| FetchError { nothing_was_sent: false, ..trouble.into() })
-            }
-            answered => answered.map_err(FetchError::from),
+    let bounds = Bounds { fresh: false, timeout, bytes_max };
+    match exchange(connections, to, question, bounds).await {
+        Err(Trouble::OfTheConnection { used: true, .. }) => {
+            let again = exchange(connections, to, question, Bounds { fresh: true, ..bounds }).await;
+            // What was sent on the first one may have been heard.
+            again.map_err(|trouble| FetchError { nothing_was_sent: false, ..trouble.into() })
         }
-    };
-    tokio::time::timeout(timeout, asked).await.unwrap_or_else(|_| Err(FetchError::late(timeout)))
+        answered => answered.map_err(FetchError::from),
+    }
 }
 
 #[derive(Clone, Copy)]
 struct Bounds {
     /// Not over a connection that was used before.
     fresh: bool,
+    /// Until the answer begins, and again until it has come, besides the time for what is long.
+    timeout: Duration,
     /// A longer answer is given up.
     bytes_max: usize,
+}
+
+impl Bounds {
+    /// The time for so many bytes.
+    fn time_for(self, bytes: usize) -> Duration {
+        self.timeout + Duration::from_secs(bytes as u64 / SLOWEST_BYTES_A_SECOND)
+    }
+
+    fn late(self) -> Trouble {
+        Trouble::OfTheAnswer(format!("no answer within {} s", self.timeout.as_secs()))
+    }
 }
 
 enum Trouble {
@@ -137,10 +153,37 @@ async fn exchange(
     question: &Question<'_>,
     bounds: Bounds,
 ) -> Result<(ResponseHeader, Vec<u8>), Trouble> {
+    let begun = begin(connections, to, question, bounds);
+    let begun = timeout(bounds.time_for(question.body.len()), begun).await;
+    let (mut connection, response) = begun.unwrap_or_else(|_| Err(bounds.late()))?;
+    let begun_at = Instant::now();
+    let mut body = Vec::new();
+    loop {
+        let read = connection.session.read_response_body();
+        let read = timeout_at(begun_at + bounds.time_for(body.len()), read).await;
+        let read = read.map_err(|_| bounds.late())?;
+        let Some(chunk) = read.map_err(|error| of_the_connection(connection.reused, &error))? else { break };
+        if body.len() + chunk.len() > bounds.bytes_max {
+            let why = format!("an answer longer than {} bytes", bounds.bytes_max);
+            return Err(Trouble::OfTheAnswer(why));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    connections.give_back(connection).await;
+    Ok((response, body))
+}
+
+/// Sends the question and reads the head of its answer.
+async fn begin(
+    connections: &Connections,
+    to: &Destination,
+    question: &Question<'_>,
+    bounds: Bounds,
+) -> Result<(Connection, ResponseHeader), Trouble> {
     let opened = connections.open(to, bounds.fresh).await;
     let mut connection = opened.map_err(|error| Trouble::NoConnection(error.to_string()))?;
     let used = connection.reused;
-    let trouble = |error: Box<pingora_core::Error>| Trouble::OfTheConnection { used, why: innermost(&error) };
+    let trouble = |error: Box<pingora_core::Error>| of_the_connection(used, &error);
     let header = header_of(to, question).map_err(trouble)?;
     connection.session.write_request_header(Box::new(header)).await.map_err(trouble)?;
     if !question.body.is_empty() {
@@ -151,16 +194,11 @@ async fn exchange(
     connection.session.read_response_header().await.map_err(trouble)?;
     let response = connection.session.response_header().cloned();
     let response = response.ok_or_else(|| Trouble::OfTheAnswer("an answer without a head".into()))?;
-    let mut body = Vec::new();
-    while let Some(chunk) = connection.session.read_response_body().await.map_err(trouble)? {
-        if body.len() + chunk.len() > bounds.bytes_max {
-            let why = format!("an answer longer than {} bytes", bounds.bytes_max);
-            return Err(Trouble::OfTheAnswer(why));
-        }
-        body.extend_from_slice(&chunk);
-    }
-    connections.give_back(connection).await;
-    Ok((response, body))
+    Ok((connection, response))
+}
+
+fn of_the_connection(used: bool, error: &pingora_core::Error) -> Trouble {
+    Trouble::OfTheConnection { used, why: innermost(error) }
 }
 
 fn header_of(to: &Destination, question: &Question<'_>) -> Result<RequestHeader, Box<pingora_core::Error>> {

@@ -19,6 +19,12 @@ use std::{
 use tokio_util::sync::CancellationToken;
 use upstream_ollama::Ollama;
 
+/// No peer is given more at once, whatever it says of itself: each answer may be long, and all are in memory.
+const CONCURRENCY_MAX: usize = 256;
+
+/// The same for strangers.
+const STRANGERS_CONCURRENCY_MAX: usize = 32;
+
 /// How often everybody is asked.
 const EVERY: Duration = Duration::from_secs(10);
 
@@ -222,12 +228,14 @@ impl Prober {
         for model in &mut models {
             model.digest = digests.get(model.name.as_str()).and_then(|text| inventory::digest(text));
         }
+        let concurrency_max =
+            if upstream.is_stranger() { STRANGERS_CONCURRENCY_MAX } else { CONCURRENCY_MAX };
         let mut inventory = Inventory::answered(models);
         inventory.protocol = said.protocol.unwrap_or(1);
         inventory.tier = said.tier.as_deref().map(Tier::from_wire);
         inventory.prices = priced(said.prices.unwrap_or_default());
         inventory.capacity = Some(Capacity {
-            concurrency: said.concurrency.unwrap_or(UNSAID_CONCURRENCY).max(1),
+            concurrency: said.concurrency.unwrap_or(UNSAID_CONCURRENCY).clamp(1, concurrency_max),
             others: said.queue_depth.unwrap_or(0).saturating_sub(ours),
         });
         Ok(inventory)
