@@ -52,6 +52,8 @@ pub enum Failure {
     NotCancellable { message: String },
     /// As much is kept or under way as one node takes; come back when some of it is over.
     Full { message: String },
+    /// Nothing more is kept here until something is deleted.
+    NoRoom { message: String },
     /// The body is not what the route takes.
     UnsupportedMediaType { expected: &'static str },
     /// Every place is taken; come back later.
@@ -289,6 +291,8 @@ impl Failure {
                 format!("the answer broke off: {reason}; what came so far is incomplete, ask again"),
                 Retry::Unsaid,
             ),
+            // Asking again would be in vain.
+            Failure::NoRoom { message } => row(500, SERVER, "internal_error", message.clone(), Retry::Never),
             Failure::Draining => row(
                 503,
                 SERVER,
@@ -358,6 +362,7 @@ mod tests {
             Failure::FileTooLarge { max: 1 },
             Failure::RangeNotSatisfiable { bytes: 1 },
             Failure::NotCancellable { message: "it is over".into() },
+            Failure::NoRoom { message: "delete some files".into() },
             Failure::Full { message: "wait for some to end".into() },
             Failure::UnsupportedMediaType { expected: "application/json" },
             Failure::Busy { retry_after: Duration::from_millis(10) },

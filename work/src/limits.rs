@@ -60,6 +60,12 @@ pub const LENT_QUEUED_EACH_MAX: u64 = 100;
 /// Bytes of bodies that wait and of results that were not acknowledged, all together. Beyond it 429.
 pub const LENT_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 
+/// The same of one requester, so that nobody closes the queue to others.
+pub const LENT_BYTES_EACH_MAX: u64 = 256 * 1024 * 1024;
+
+/// How long a job waits whose requester did not say how long (`answerBy`), in milliseconds.
+pub const LENT_WAITS_MS: u64 = 7 * DAY_MS;
+
 /// How often a job is begun. A process that died over it so often would die again: it fails.
 pub const LENT_ATTEMPTS_MAX: u32 = 3;
 

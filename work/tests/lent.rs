@@ -74,7 +74,7 @@ async fn the_owners_work_is_first_and_requesters_take_turns() {
 async fn the_queue_is_bounded_in_all_for_each_and_in_bytes() {
     let home = Home::new();
     let work = home.open();
-    let limits = LentLimits { queued_max: 3, queued_each_max: 2, bytes_max: 60 };
+    let limits = LentLimits { queued_max: 3, queued_each_max: 2, bytes_max: 60, bytes_each_max: 60 };
     let submit = async |whose, order: &str| work.lent().submit(job(whose, Some(order)), limits, NOW).await;
     submit(from(1), "a").await.unwrap();
     submit(from(1), "b").await.unwrap();
@@ -86,6 +86,29 @@ async fn the_queue_is_bounded_in_all_for_each_and_in_bytes() {
     submit(Whose::Own, "h").await.unwrap();
     assert!(matches!(submit(Whose::Own, "i").await, Err(SubmitError::BytesFull)));
     assert_eq!(submit(from(1), "a").await.unwrap(), "a", "the same again is no new job");
+}
+
+#[tokio::test]
+async fn one_requester_has_no_more_than_its_share_of_the_bytes() {
+    let home = Home::new();
+    let work = home.open();
+    let new = job(from(1), Some("a"));
+    let limits = LentLimits { bytes_each_max: new.body.len() as u64, ..LentLimits::default() };
+    work.lent().submit(new, limits, NOW).await.unwrap();
+    let more = work.lent().submit(job(from(1), Some("b")), limits, NOW).await;
+    assert!(matches!(more, Err(SubmitError::YoursFull)));
+    work.lent().submit(job(from(2), Some("c")), limits, NOW).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_job_whose_requester_does_not_say_how_long_it_waits_is_dropped_after_a_week() {
+    let home = Home::new();
+    let work = home.open();
+    work.lent().submit(job(from(1), None), LentLimits::default(), NOW).await.unwrap();
+    let week = 7 * 24 * 60 * 60 * 1000;
+    assert!(work.lent().waits(later(week - 1)).await.unwrap());
+    assert!(work.lent().next(later(week)).await.unwrap().is_none());
+    assert!(!work.lent().waits(later(week)).await.unwrap());
 }
 
 #[tokio::test]

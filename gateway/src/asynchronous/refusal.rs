@@ -36,7 +36,7 @@ pub fn upload(error: UploadError) -> Failure {
         UploadError::BadPurpose(_) => Failure::invalid_value("purpose", message),
         UploadError::BadExpiry => Failure::invalid_value("expires_after", message),
         UploadError::TooLarge { bytes_max } => Failure::FileTooLarge { max: bytes_max },
-        UploadError::NoRoom { .. } => Failure::Internal { message },
+        UploadError::NoRoom { .. } => Failure::NoRoom { message },
         UploadError::TooMany => Failure::Full { message },
         UploadError::Store(error) => store(error),
     }

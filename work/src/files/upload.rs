@@ -48,7 +48,7 @@ pub enum UploadError {
         /// The most.
         bytes_max: u64,
     },
-    /// 507.
+    /// 500, and to be tried again in vain.
     #[error("the files kept here would have more than {bytes_max} bytes, delete some")]
     NoRoom {
         /// The most that all files together may have.
@@ -57,7 +57,7 @@ pub enum UploadError {
     /// 429.
     #[error("too many uploads run at once, come again")]
     TooMany,
-    /// 507 if the disk is full, else 500.
+    /// 500.
     #[error(transparent)]
     Store(#[from] StoreError),
 }

@@ -3,7 +3,8 @@
 use super::{Lent, key_of, state};
 use crate::{
     endpoint::Endpoint,
-    id, limits,
+    id,
+    limits::{self, LENT_WAITS_MS},
     metadata::Metadata,
     step::Step,
     store::{
@@ -62,6 +63,8 @@ pub struct LentLimits {
     pub queued_each_max: u64,
     /// Bytes of bodies and of results that were not acknowledged.
     pub bytes_max: u64,
+    /// The same of one requester.
+    pub bytes_each_max: u64,
 }
 
 impl Default for LentLimits {
@@ -70,6 +73,7 @@ impl Default for LentLimits {
             queued_max: limits::LENT_QUEUED_MAX,
             queued_each_max: limits::LENT_QUEUED_EACH_MAX,
             bytes_max: limits::LENT_BYTES_MAX,
+            bytes_each_max: limits::LENT_BYTES_EACH_MAX,
         }
     }
 }
@@ -81,7 +85,7 @@ pub enum SubmitError {
     #[error("the worker has as many jobs waiting as it takes, try another or come again")]
     QueueFull,
     /// 429.
-    #[error("as many of your jobs wait here as one requester may have, let some finish first")]
+    #[error("as many of your jobs are here as one requester may have, let some finish and acknowledge them")]
     YoursFull,
     /// 429.
     #[error("the worker keeps as many bytes of jobs as it may, acknowledge results or come again")]
@@ -128,6 +132,8 @@ fn refusal(tx: &Tx<'_>, job: &NewLent, id: &str, limits: LentLimits) -> rusqlite
     const QUEUED: &str = "SELECT count(*) FROM lent WHERE state = 0 AND own = 0";
     const EACH: &str = "SELECT count(*) FROM lent WHERE state = 0 AND own = 0 AND requester = ?1";
     const BYTES: &str = "SELECT coalesce(sum(bytes), 0) FROM lent WHERE bytes > 0";
+    const BYTES_EACH: &str =
+        "SELECT coalesce(sum(bytes), 0) FROM lent WHERE bytes > 0 AND own = 0 AND requester = ?1";
     let (requester, own) = who(job.whose);
     let order = job.order.as_ref().map(|order| order.sha256);
     let before = params![id, key_of(&requester), own, order];
@@ -136,11 +142,15 @@ fn refusal(tx: &Tx<'_>, job: &NewLent, id: &str, limits: LentLimits) -> rusqlite
         Some(false) => return Ok(Taken::Refused(SubmitError::OrderUsed)),
         None => {}
     }
-    if tx.number(BYTES, [])? + job.body.len() as u64 > limits.bytes_max {
+    let bytes = job.body.len() as u64;
+    if tx.number(BYTES, [])? + bytes > limits.bytes_max {
         return Ok(Taken::Refused(SubmitError::BytesFull));
     }
     if own {
         return Ok(Taken::New);
+    }
+    if tx.number(BYTES_EACH, [key_of(&requester)])? + bytes > limits.bytes_each_max {
+        return Ok(Taken::Refused(SubmitError::YoursFull));
     }
     if tx.number(EACH, [key_of(&requester)])? >= limits.queued_each_max {
         return Ok(Taken::Refused(SubmitError::YoursFull));
@@ -157,13 +167,14 @@ fn insert(tx: &Tx<'_>, job: &NewLent, id: &str, now: Timestamp) -> rusqlite::Res
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
     let (requester, own) = who(job.whose);
     let answer_by = job.order.as_ref().and_then(|order| order.answer_by);
+    let answer_by = answer_by.map_or(now.as_millis() + LENT_WAITS_MS, Timestamp::as_millis);
     let row = params![
         id,
         key_of(&requester),
         own,
         state::QUEUED,
         job.body.len() as i64,
-        answer_by.map(|at| integer(at.as_millis())),
+        integer(answer_by),
         integer(now.as_millis()),
         job.model.as_str(),
         job.metadata.to_column(),

@@ -7,7 +7,7 @@ use std::{io, sync::Arc};
 /// may ask again.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
-    /// There is no room on the disk: 507.
+    /// There is no room on the disk.
     #[error("the disk is full, nothing was kept: free some space and try again")]
     DiskFull,
     /// The file, its folder or the disk may not be written.
