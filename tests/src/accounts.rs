@@ -27,6 +27,11 @@ impl Accounts {
         self.sum(|_, receipt| receipt["workerPubkey"] == worker)
     }
 
+    /// What is charged for answers that were cut.
+    pub fn cut(&self) -> u64 {
+        self.sum(|_, receipt| receipt["cut"] == true)
+    }
+
     /// What is charged all together.
     pub fn total(&self) -> u64 {
         self.sum(|_, _| true)

@@ -85,6 +85,7 @@ impl Scripts {
         self.run("errors", &["refused"]).await;
         self.run("files", &[]).await;
         self.run("batches", &["created"]).await;
+        self.run("batches", &["answered"]).await;
     }
 
     async fn see_every_trouble_of(&self, engine: &Engine) {
