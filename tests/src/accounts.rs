@@ -27,6 +27,12 @@ impl Accounts {
         self.sum(|_, receipt| receipt["workerPubkey"] == worker)
     }
 
+    /// The tokens of all.
+    pub fn tokens(&self) -> u64 {
+        let of = |receipt: &Value, way: &str| receipt[way].as_u64().unwrap();
+        self.0.values().map(|receipt| of(receipt, "inputTokens") + of(receipt, "outputTokens")).sum()
+    }
+
     /// What is charged for answers that were cut.
     pub fn cut(&self) -> u64 {
         self.sum(|_, receipt| receipt["cut"] == true)

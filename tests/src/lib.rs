@@ -28,6 +28,7 @@ pub mod requester;
 pub mod rogue;
 pub mod rogue_relay;
 pub mod rogue_worker;
+pub mod sdks;
 pub mod small_disk;
 pub mod strangers;
 pub mod world;
