@@ -30,13 +30,16 @@ use std::{
     },
     time::{Duration, Instant},
 };
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, Semaphore, broadcast};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use upstream_ollama::Ollama;
-use work::Work;
+use work::{Work, tasks::TaskId};
 
 /// After a receipt could not be kept, a worker takes no work for this long: it would be for nothing.
 const LEDGER_REST: Duration = Duration::from_secs(5);
+
+/// Ends of jobs that are remembered for those who wait.
+const JOBS_ENDED_MAX: usize = 256;
 
 /// A running node.
 pub struct Node {
@@ -72,6 +75,8 @@ pub struct Node {
     pub settle_now: Notify,
     /// Something waits in `work`, or is to be cancelled there, since this moment.
     pub work_now: Notify,
+    /// Jobs of the gateway as they end, for who waits for them. Who falls behind looks for itself.
+    pub jobs_ended: broadcast::Sender<TaskId>,
     /// A batch was created, whose lines are to be read.
     pub validate_now: Notify,
     /// Cancelled when the node is to stop.
@@ -135,6 +140,7 @@ impl Node {
             sharing: Sharing::default(),
             settle_now: Notify::new(),
             work_now: Notify::new(),
+            jobs_ended: broadcast::channel(JOBS_ENDED_MAX).0,
             validate_now: Notify::new(),
             stopping: CancellationToken::new(),
             ledger_failed_at: Mutex::default(),

@@ -1,14 +1,19 @@
 //! A `LOBSTAH_HOME` in a temporary folder, and commands that are run in it.
 
-use crate::{binary::lobstah, lab::Host};
+use crate::{binary::lobstah, lab::Host, patience::PATIENCE};
 use protocol::NodeId;
 use serde_json::{Value, json};
 use std::{
     fs::{self, File},
     path::{Path, PathBuf},
     process::{Command, ExitStatus, Stdio},
+    time::Duration,
 };
 use tempfile::TempDir;
+use tokio::time::timeout;
+
+/// Every signature of tens of thousands of exchanges, in a build that is not optimised.
+const AUDITED_WITHIN: Duration = Duration::from_secs(600);
 
 /// Gone with everything in it when dropped.
 #[derive(Debug)]
@@ -115,9 +120,14 @@ impl Home {
 
     /// Runs a command to its end.
     pub async fn run(&self, args: &[&str]) -> Said {
+        self.run_within(PATIENCE, args).await
+    }
+
+    async fn run_within(&self, patience: Duration, args: &[&str]) -> Said {
         let mut command = self.command(args);
         let work = tokio::task::spawn_blocking(move || command.output().unwrap());
-        let output = crate::soon("a command", work).await.unwrap();
+        let output = timeout(patience, work).await;
+        let output = output.unwrap_or_else(|_| panic!("still waiting: lobstah {}", args.join(" "))).unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
         Said { status: output.status, stdout: text(output.stdout), stderr: text(output.stderr) }
     }
@@ -151,7 +161,7 @@ impl Home {
 
     /// Whether `receipts audit` finds nothing wrong.
     pub async fn assert_audit_is_clean(&self) -> Value {
-        let audit = self.run(&["receipts", "audit", "--json"]).await.ok().json();
+        let audit = self.run_within(AUDITED_WITHIN, &["receipts", "audit", "--json"]).await.ok().json();
         assert_eq!(audit["findings_total"], 0, "{audit}");
         audit
     }

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a harness that cannot go on has found a failure")]
 #![allow(clippy::missing_panics_doc)]
 
+pub mod accounts;
 pub mod batches;
 pub mod batching;
 pub mod binary;
@@ -27,6 +28,7 @@ pub mod requester;
 pub mod rogue;
 pub mod rogue_relay;
 pub mod rogue_worker;
+pub mod sdks;
 pub mod small_disk;
 pub mod strangers;
 pub mod world;
@@ -39,7 +41,7 @@ pub use home::Home;
 pub use lab::{Host, Lab, Link};
 pub use meeting::MeetingPlace;
 pub use node::{Node, Setup};
-pub use patience::{eventually, eventually_within, soon};
+pub use patience::{all_of_it, eventually, eventually_within, soon};
 pub use raw::Raw;
 pub use requester::Requester;
 pub use rogue::{Act, Request, Rogue};

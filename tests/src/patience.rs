@@ -9,6 +9,11 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 /// How often a condition is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
+/// Whether runs of minutes are wanted: `LOBSTAH_TEST_ALL=1`. Without it a story is told in short.
+pub fn all_of_it() -> bool {
+    std::env::var_os("LOBSTAH_TEST_ALL").is_some_and(|all| all == "1")
+}
+
 /// Looks until `look` finds something.
 pub async fn eventually<T>(what: &str, look: impl AsyncFnMut() -> Option<T>) -> T {
     eventually_within(PATIENCE, LOOK_EVERY, what, look).await

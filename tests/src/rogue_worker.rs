@@ -1,6 +1,9 @@
 //! A worker that knows its manners (`GET /capacity`) and behaves as its script says otherwise.
 
-use crate::rogue::{self, Act, Request, Rogue};
+use crate::{
+    lab::Host,
+    rogue::{self, Act, Request, Rogue},
+};
 use protocol::{Keypair, NodeId, Order, Requester, Signed, carriers};
 use serde_json::json;
 use std::sync::{
@@ -47,24 +50,23 @@ impl RogueWorker {
         Self::with_models(&[crate::engine::MODEL], script).await
     }
 
+    /// The same on a host of a lab, where other hosts reach it.
+    pub async fn start_on(
+        host: &Host,
+        script: impl Fn(Asked<'_>) -> Vec<Act> + Send + Sync + 'static,
+    ) -> Self {
+        let (key, silent) = (new_key(), Arc::default());
+        let script = mannered(&key, &silent, &[crate::engine::MODEL], script);
+        Self { rogue: Rogue::start_on(host, script).await, key, silent }
+    }
+
     pub async fn with_models(
         models: &[&str],
         script: impl Fn(Asked<'_>) -> Vec<Act> + Send + Sync + 'static,
     ) -> Self {
-        let key = new_key();
-        let silent = Arc::new(AtomicBool::new(false));
-        let capacity = json!({
-            "pubkey": key.node_id(), "protocol": 2, "models": models, "tier": "best-effort", "concurrency": 4,
-            "queueDepth": 0, "jobCounts": {"queued": 0, "running": 0, "done": 0, "error": 0},
-        });
-        let (own_key, own_silent) = (key.clone(), Arc::clone(&silent));
-        let rogue = Rogue::start(move |request| match request.path.as_str() {
-            "/capacity" if own_silent.load(Ordering::Relaxed) => vec![Act::Close],
-            "/capacity" => vec![rogue::answer(200, "", &capacity.to_string())],
-            _ => script(Asked { key: &own_key, request }),
-        })
-        .await;
-        Self { rogue, key, silent }
+        let (key, silent) = (new_key(), Arc::default());
+        let script = mannered(&key, &silent, models, script);
+        Self { rogue: Rogue::start(script).await, key, silent }
     }
 
     pub fn id(&self) -> NodeId {
@@ -78,5 +80,24 @@ impl RogueWorker {
     /// From now on it does not say what it has.
     pub fn stop_answering_capacity(&self) {
         self.silent.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Says what it has when it is asked, and follows the script else.
+fn mannered(
+    key: &Keypair,
+    silent: &Arc<AtomicBool>,
+    models: &[&str],
+    script: impl Fn(Asked<'_>) -> Vec<Act> + Send + Sync + 'static,
+) -> impl Fn(&Request) -> Vec<Act> + Send + Sync + 'static {
+    let capacity = json!({
+        "pubkey": key.node_id(), "protocol": 2, "models": models, "tier": "best-effort", "concurrency": 4,
+        "queueDepth": 0, "jobCounts": {"queued": 0, "running": 0, "done": 0, "error": 0},
+    });
+    let (key, silent) = (key.clone(), Arc::clone(silent));
+    move |request| match request.path.as_str() {
+        "/capacity" if silent.load(Ordering::Relaxed) => vec![Act::Close],
+        "/capacity" => vec![rogue::answer(200, "", &capacity.to_string())],
+        _ => script(Asked { key: &key, request }),
     }
 }

@@ -31,10 +31,17 @@ impl SmallDisk {
 
     /// Takes all that is left.
     pub fn fill(&self) {
+        self.fill_but(0);
+    }
+
+    /// Takes all but so much.
+    pub fn fill_but(&self, kib: u64) {
         let mut file = File::create(self.0.join(FILLER)).unwrap();
         for size in [4096, 1] {
             while file.write_all(&vec![0; size]).is_ok() {}
         }
+        let filled = file.metadata().unwrap().len();
+        file.set_len(filled.checked_sub(kib * 1024).expect("there was more room")).unwrap();
     }
 
     /// Gives it back.

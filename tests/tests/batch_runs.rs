@@ -7,8 +7,7 @@ use stories::{
     Answer, Node, ask,
     batches::{A_WHILE, lines_of, short_lines},
     engine,
-    engine::{MODEL, bodies, pace},
-    eventually,
+    engine::{Behaviour, MODEL, Trouble, bodies, counts, pace},
     fleet::{Worker, books_agree, gateway_of, orders_charged, workers},
     json,
 };
@@ -45,16 +44,17 @@ async fn a_batch_is_spread_over_three_workers_and_the_books_agree() {
 async fn a_job_is_done_by_a_worker_and_its_result_is_there_for_whoever_asks_later() {
     let [worker]: [Worker; 1] = workers().await;
     let gateway = gateway_of([&worker]).start().await;
+    worker.engine.handle.set(Behaviour::of(Trouble::Hang));
     let mut body = ask(MODEL, "in your own time");
     body["metadata"] = json!({"mine": "yes"});
     let taken = Answer::of(gateway.post("/v1/jobs", body.to_string())).await;
     assert_eq!(taken.status, 202, "{}", taken.body);
     let id = taken.json()["jobId"].as_str().unwrap().to_owned();
-    let job = eventually("the job is done", async || {
-        let job = gateway.get_json(&format!("/v1/jobs/{id}")).await;
-        (job["status"] == "done").then_some(job)
-    })
-    .await;
+    counts(&worker.engine, "the job", |counts| counts.in_flight == 1).await;
+    // One look, which is answered when the job has ended.
+    let path = format!("/v1/jobs/{id}?wait=30");
+    let (job, ()) = tokio::join!(gateway.get_json(&path), async { worker.engine.handle.release() });
+    assert_eq!(job["status"], "done", "{job}");
     assert!(job["result"]["choices"][0]["message"]["content"].is_string(), "{job}");
     assert_eq!(job["metadata"], json!({"mine": "yes"}));
     let owed = books_agree(&gateway, [&worker.node]).await;

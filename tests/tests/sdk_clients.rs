@@ -3,7 +3,6 @@
 #![allow(clippy::unwrap_used, reason = "a harness that cannot go on has found a failure")]
 
 use std::{
-    fs,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -12,17 +11,21 @@ use stories::{
     engine::{Behaviour, Trouble, engine_with},
     node::Setup,
     process::Process,
+    sdks::{self, clients},
 };
 
 /// As `common.py` and `common.mjs` have them.
 const MODELS: [&str; 3] = ["practice:8b", "practice-embed:latest", "hf.co/team/practice:Q4_K_M"];
+
+/// Below the target folder, where the SDKs are.
+const TARGET: &str = env!("CARGO_TARGET_TMPDIR");
 
 /// Which the scripts send, and the gateway wants.
 const KEY: &str = "sk-of-the-stories";
 
 #[tokio::test]
 async fn the_sdks_work_with_an_engine_beside_the_gateway() {
-    let python = installed_sdks();
+    let python = sdks::installed(TARGET);
     let engine = engine_with(&MODELS);
     let gateway = keyed(Node::gateway().ollama(&engine)).start().await;
     let scripts = Scripts { base_url: gateway.url("/v1"), worker: "local".to_owned(), python };
@@ -36,7 +39,7 @@ async fn the_sdks_work_with_an_engine_beside_the_gateway() {
 
 #[tokio::test]
 async fn the_sdks_work_with_an_engine_behind_a_worker() {
-    let python = installed_sdks();
+    let python = sdks::installed(TARGET);
     let engine = engine_with(&MODELS);
     let worker = Node::worker(&engine).start().await;
     // Who has no Ollama and may use it is told to start it, for any model; so the route leaves it out.
@@ -85,6 +88,7 @@ impl Scripts {
         self.run("errors", &["refused"]).await;
         self.run("files", &[]).await;
         self.run("batches", &["created"]).await;
+        self.run("batches", &["answered"]).await;
     }
 
     async fn see_every_trouble_of(&self, engine: &Engine) {
@@ -132,29 +136,4 @@ impl Scripts {
             process.stderr()
         );
     }
-}
-
-fn clients() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("clients")
-}
-
-/// Where `./x setup` puts the SDKs; gives the Python that has one. Each folder holds a copy of the
-/// list from which it was filled.
-fn installed_sdks() -> PathBuf {
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
-    let python = target.join("clients/python");
-    let node = clients().join("node");
-    let lists = [
-        (clients().join("python/requirements.txt"), python.join("installed.txt")),
-        (node.join("package-lock.json"), node.join("node_modules/installed.json")),
-    ];
-    for (wanted, installed) in lists {
-        let same = fs::read(&installed).is_ok_and(|there| there == fs::read(&wanted).unwrap());
-        assert!(
-            same,
-            "the SDK of {} is not installed, or is another version: run ./x setup",
-            wanted.display()
-        );
-    }
-    python.join("bin/python")
 }

@@ -18,15 +18,18 @@ use bytes::Bytes;
 use http::Method;
 use serde_json::{Value, json};
 use std::time::Duration;
-use tokio::time::{Instant, sleep};
+use tokio::{
+    sync::broadcast::{self, error::RecvError},
+    time::{Instant, sleep},
+};
 use upstream_ollama::RequestView;
-use work::{Endpoint, JobRecord, JobStatus, jobs::NewJob};
+use work::{Endpoint, JobRecord, JobStatus, jobs::NewJob, tasks::TaskId};
 
 /// The longest `?wait=`, in seconds.
 const WAIT_SECONDS_MAX: u32 = 30;
 
-/// Who waits sees a change after this at the latest.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// Who waits looks this often for itself: another process of this home may have ended the job.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// `rest` is what follows `/v1/jobs`: empty, or begins with a slash.
 pub async fn serve(node: &Node, down: &mut Downstream, rest: &str) -> Result<(), Gone> {
@@ -98,6 +101,8 @@ async fn read(node: &Node, down: &mut Downstream, id: &str) -> Result<(), Gone> 
 
 /// The job once it is over; as it is when the time is up, or when the node stops.
 async fn ended(node: &Node, id: &str, until: Instant) -> Result<JobRecord, Failure> {
+    let mut ends = node.jobs_ended.subscribe();
+    let task = node.work.jobs().task_of(id).await.map_err(refusal::store)?;
     loop {
         let job = get(node, id).await?;
         let over = matches!(job.status, JobStatus::Done | JobStatus::Error);
@@ -105,8 +110,29 @@ async fn ended(node: &Node, id: &str, until: Instant) -> Result<JobRecord, Failu
             return Ok(job);
         }
         tokio::select! {
+            () = heard(&mut ends, task) => {}
             () = sleep(LOOK_EVERY) => {}
             () = node.stopping.cancelled() => {}
+        }
+    }
+}
+
+/// A task has ended; who waits for it, if it is a job, may look.
+pub fn over(node: &Node, task: TaskId) {
+    if task.is_job() {
+        // Nobody may be waiting.
+        let _ = node.jobs_ended.send(task);
+    }
+}
+
+/// Resolves when this job may have ended.
+async fn heard(ends: &mut broadcast::Receiver<TaskId>, task: Option<TaskId>) {
+    loop {
+        match ends.recv().await {
+            Ok(other) if task.is_some_and(|task| task != other) => {}
+            // So many ended that some were not heard of.
+            Ok(_) | Err(RecvError::Lagged(_)) => return,
+            Err(RecvError::Closed) => std::future::pending().await,
         }
     }
 }
@@ -115,6 +141,9 @@ async fn ended(node: &Node, id: &str, until: Instant) -> Result<JobRecord, Failu
 async fn cancel(node: &Node, down: &mut Downstream, id: &str) -> Result<(), Gone> {
     let cancelled = node.work.jobs().cancel(id, clock::now()).await;
     node.work_now.notify_one();
+    if let Ok(Some(task)) = node.work.jobs().task_of(id).await {
+        over(node, task);
+    }
     let job = match cancelled {
         Ok(_) => get(node, id).await,
         Err(error) => Err(refusal::cancel_job(error, id)),

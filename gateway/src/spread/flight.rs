@@ -6,7 +6,7 @@ use super::{
     landing::Landing,
     request::{NoRequest, Request},
 };
-use crate::{clock, orders, orders::Placed, slots::Slot, upstream::Upstream};
+use crate::{asynchronous::jobs, clock, orders, orders::Placed, slots::Slot, upstream::Upstream};
 use protocol::{Credits, Timestamp};
 use std::{
     sync::Arc,
@@ -70,6 +70,7 @@ impl Spread<'_> {
                 {
                     tracing::debug!(%error, task = %task.id, "a task that cannot be sent");
                 }
+                jobs::over(self.node, task.id);
             }
         }
     }

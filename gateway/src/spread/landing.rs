@@ -8,7 +8,7 @@ use super::{
     Spread,
     came::{Came, Said, costs_no_attempt, verdict},
 };
-use crate::{books, clock, orders::Placed, outcome::Reason, upstream::Upstream};
+use crate::{asynchronous::jobs, books, clock, orders::Placed, outcome::Reason, upstream::Upstream};
 use protocol::judge::Judgement;
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
@@ -143,6 +143,7 @@ impl Spread<'_> {
         }
         if matches!(closed, Some(Closed::Answered { .. } | Closed::Failed | Closed::Late) | None) {
             self.past.lock().forget(task.id);
+            jobs::over(self.node, task.id);
         }
     }
 

@@ -6,7 +6,10 @@ use super::{
     flight::Flight,
     reach::{self, Absence, Kind},
 };
-use crate::{breaker::Admission, candidates::Reachable, clock, orders, route::Standing, upstream::Upstream};
+use crate::{
+    asynchronous::jobs, breaker::Admission, candidates::Reachable, clock, orders, route::Standing,
+    upstream::Upstream,
+};
 use config::Route;
 use futures::FutureExt;
 use protocol::ModelName;
@@ -258,7 +261,8 @@ impl<'n> Spread<'n> {
             Some(terms) => tasks.fail_model(&terms.id, &task.model, (CODE, &message), now).await.err(),
             None => {
                 let given_up = tasks.give_up(task.id, (CODE, &message), now).await;
-                return given_up.unwrap_or_else(|error| tracing::debug!(%error, "a job that nobody can do"));
+                given_up.unwrap_or_else(|error| tracing::debug!(%error, "a job that nobody can do"));
+                return jobs::over(self.node, task.id);
             }
         };
         if let Some(error) = failed {

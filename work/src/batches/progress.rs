@@ -45,6 +45,8 @@ pub struct WorkerProgress {
     pub output_tokens: u64,
     /// What it charged.
     pub credits: Credits,
+    /// Of that, for what is no line's answer: it was cut, or another answered first.
+    pub unused: Credits,
 }
 
 impl Batches<'_> {
@@ -73,10 +75,10 @@ impl Batches<'_> {
 
 fn workers(view: View<'_>, batch: i64) -> rusqlite::Result<Vec<WorkerProgress>> {
     const WORKERS: &str = "SELECT worker, sum(answered), sum(failed), sum(running), sum(warm), sum(input), \
-        sum(output), sum(credits) FROM \
+        sum(output), sum(credits), sum(unused) FROM \
         (SELECT worker, answered, failed, 0 AS running, warm, input_tokens AS input, output_tokens AS output, \
-        credits FROM served WHERE batch = ?1 \
-        UNION ALL SELECT worker, 0, 0, 1, 0, 0, 0, 0 FROM lease WHERE batch = ?1) \
+        credits, unused FROM served WHERE batch = ?1 \
+        UNION ALL SELECT worker, 0, 0, 1, 0, 0, 0, 0, 0 FROM lease WHERE batch = ?1) \
         GROUP BY worker ORDER BY worker LIMIT ?2";
     view.all(WORKERS, params![batch, LISTED_MAX as i64], |row| {
         Ok(WorkerProgress {
@@ -88,6 +90,7 @@ fn workers(view: View<'_>, batch: i64) -> rusqlite::Result<Vec<WorkerProgress>> 
             input_tokens: natural(row, 5)?,
             output_tokens: natural(row, 6)?,
             credits: Credits::saturating(natural(row, 7)?),
+            unused: Credits::saturating(natural(row, 8)?),
         })
     })
 }

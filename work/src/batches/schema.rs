@@ -4,7 +4,8 @@
 /// the state: whether lines may be leased, whether the files are to be written, whether it is over.
 /// `cleared` tells that the rows of its lines are gone. `reserved` is what its open leases may cost.
 ///
-/// `served` counts what each worker did for a batch; 0 stands for all jobs of the gateway.
+/// `served` counts what each worker did for a batch; 0 stands for all jobs of the gateway. `unused` is the part
+/// of `credits` that paid for no line's answer: what was cut, and what another answered first.
 pub(crate) const TABLES: &str = "
 CREATE TABLE batch (
     seq                 INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -71,6 +72,7 @@ CREATE TABLE served (
     input_tokens  INTEGER NOT NULL,
     output_tokens INTEGER NOT NULL,
     credits       INTEGER NOT NULL,
+    unused        INTEGER NOT NULL,
     PRIMARY KEY (batch, worker)
 ) STRICT, WITHOUT ROWID;
 ";

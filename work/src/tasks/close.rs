@@ -204,11 +204,12 @@ pub(super) fn lose(tx: &Tx<'_>, task: TaskId) -> rusqlite::Result<Vec<OpenLease>
 
 /// What the worker did, for the owner's picture of a batch.
 fn serve(tx: &Tx<'_>, lease: &OpenLease, warm: u64, effect: Effect, charge: Charge) -> rusqlite::Result<()> {
-    const SERVE: &str = "INSERT INTO served VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO UPDATE SET \
+    const SERVE: &str = "INSERT INTO served VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT DO UPDATE SET \
         answered = answered + ?3, failed = failed + ?4, warm = warm + ?5, input_tokens = input_tokens + ?6, \
-        output_tokens = output_tokens + ?7, credits = credits + ?8";
+        output_tokens = output_tokens + ?7, credits = credits + ?8, unused = unused + ?9";
     let answered = effect == Effect::Complete;
     let failed = !answered && effect != Effect::Late;
+    let unused = if answered { 0 } else { charge.credits.get() };
     let row = params![
         lease.task.batch,
         lease.worker,
@@ -218,6 +219,7 @@ fn serve(tx: &Tx<'_>, lease: &OpenLease, warm: u64, effect: Effect, charge: Char
         integer(charge.usage.input),
         integer(charge.usage.output),
         integer(charge.credits.get()),
+        integer(unused),
     ];
     tx.run(SERVE, row).map(|_| ())
 }

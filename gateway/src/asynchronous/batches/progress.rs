@@ -42,6 +42,8 @@ pub struct Lane {
     pub output_tokens: u64,
     /// What it charged.
     pub credits: u64,
+    /// Of that, for what is no line's answer: it was cut, or another answered first.
+    pub unused: u64,
 }
 
 /// See [`Report`].
@@ -68,6 +70,7 @@ fn lane(node: &Node, one: WorkerProgress) -> Lane {
         input_tokens: one.input_tokens,
         output_tokens: one.output_tokens,
         credits: one.credits.get(),
+        unused: one.unused.get(),
     }
 }
 

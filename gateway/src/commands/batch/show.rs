@@ -25,10 +25,15 @@ fn status_name(status: BatchStatus) -> &'static str {
     }
 }
 
+/// What was cut is paid for and in no file, so it is shown apart.
 fn credits(report: &Report) -> String {
-    match report.max_credits {
+    let spent = match report.max_credits {
         Some(max) => format!("{} of {max} credits", report.spent),
         None => counted(report.spent as usize, "credit"),
+    };
+    match report.workers.iter().map(|lane| lane.unused).sum::<u64>() {
+        0 => spent,
+        unused => format!("{spent} ({unused} for cut or second answers)"),
     }
 }
 
