@@ -1,6 +1,7 @@
 //! Asking upstreams what they have: in the background, and at once when a request needs to know.
 
 use crate::{
+    contexts::Contexts,
     fetch,
     inventory::{self, Capacity, Inventory, Model},
     node::Node,
@@ -47,6 +48,7 @@ const DETAILS_AT_ONCE: usize = 8;
 pub struct Prober {
     ollama: Ollama,
     connections: Arc<Connections>,
+    contexts: Arc<Contexts>,
     /// By digest, or by name where there is none: what a model is does not change under its digest.
     details: Mutex<HashMap<String, Details>>,
     /// Strangers that were asked of late, whatever came of it.
@@ -56,6 +58,7 @@ pub struct Prober {
 #[derive(Clone, Copy, Debug, Default)]
 struct Details {
     context_length: Option<u64>,
+    num_ctx: Option<u64>,
     knows_developer: bool,
 }
 
@@ -78,6 +81,7 @@ struct SaidCapacity {
     queue_depth: Option<usize>,
     prices: Option<serde_json::Map<String, serde_json::Value>>,
     digests: Option<HashMap<String, String>>,
+    contexts: Option<HashMap<String, serde_json::Value>>,
 }
 
 /// `GET /v1/models` as far as it is read.
@@ -92,10 +96,10 @@ struct SaidModel {
 }
 
 impl Prober {
-    pub fn new(ollama: Ollama, connections: Arc<Connections>) -> Self {
+    pub fn new(ollama: Ollama, connections: Arc<Connections>, contexts: Arc<Contexts>) -> Self {
         let asked =
             moka::future::Cache::builder().max_capacity(STRANGERS_MAX).time_to_live(STRANGER_FRESH).build();
-        Self { ollama, connections, details: Mutex::default(), asked }
+        Self { ollama, connections, contexts, details: Mutex::default(), asked }
     }
 
     /// Whether a stranger still has to be asked before it is used.
@@ -175,7 +179,10 @@ impl Prober {
     }
 
     async fn ask_ollama(&self) -> Result<Inventory, Trouble> {
-        let listed = self.ollama.models().await.map_err(|error| Trouble::Down(error.to_string()))?;
+        let (listed, loaded) = tokio::join!(self.ollama.models(), self.ollama.loaded());
+        let listed = listed.map_err(|error| Trouble::Down(error.to_string()))?;
+        // Who cannot say what is loaded is asked for nothing that depends on it.
+        loaded.into_iter().for_each(|loaded| self.contexts.saw(&loaded));
         let described = futures::stream::iter(listed).map(|model| self.describe(model));
         Ok(Inventory::answered(described.buffered(DETAILS_AT_ONCE).collect().await))
     }
@@ -187,6 +194,7 @@ impl Prober {
             name: model.name,
             digest: model.digest.as_deref().and_then(inventory::digest),
             context_length: details.context_length,
+            num_ctx: details.num_ctx,
             knows_developer: details.knows_developer,
             remote: model.remote,
         }
@@ -199,8 +207,11 @@ impl Prober {
         }
         // An engine that cannot say (it speaks only OpenAI's API) is taken as one that knows little.
         let Ok(shown) = self.ollama.show(&model.name).await else { return Details::default() };
-        let details =
-            Details { context_length: shown.context_length, knows_developer: shown.knows_developer_role };
+        let details = Details {
+            context_length: shown.context_length,
+            num_ctx: shown.num_ctx,
+            knows_developer: shown.knows_developer_role,
+        };
         let mut known = self.details.lock();
         if known.len() >= DETAILS_MAX {
             known.clear();
@@ -219,8 +230,11 @@ impl Prober {
         let mut models = named(said.models.unwrap_or_default());
         models.truncate(most);
         let digests = said.digests.unwrap_or_default();
+        let contexts = said.contexts.unwrap_or_default();
         for model in &mut models {
             model.digest = digests.get(model.name.as_str()).and_then(|text| inventory::digest(text));
+            let context = contexts.get(model.name.as_str()).and_then(serde_json::Value::as_u64);
+            model.context_length = context.filter(|tokens| *tokens > 0);
         }
         let mut inventory = Inventory::answered(models);
         inventory.protocol = said.protocol.unwrap_or(1);
