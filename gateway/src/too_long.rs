@@ -58,7 +58,7 @@ impl TooLong {
     /// A peer that says how much it goes to was not asked: no count of the prompt fits.
     pub fn passed_over(context: u64, tokens_min: u64) -> Self {
         let message = format!(
-            "it goes to {context} tokens of context, and the prompt has {tokens_min} at least; it was not asked"
+            "the maximum context length there is {context} tokens, and the prompt has {tokens_min} at least: it was not asked; shorten it, or have the owner there raise worker.max_context"
         );
         Self { context: Some(context), message }
     }
