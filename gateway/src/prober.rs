@@ -1,5 +1,7 @@
 //! Asking upstreams what they have: in the background, and at once when a request needs to know.
 
+mod said;
+
 use crate::{
     contexts::Contexts,
     fetch,
@@ -10,8 +12,9 @@ use crate::{
 };
 use futures::StreamExt;
 use parking_lot::Mutex;
-use protocol::{ModelName, NodeId, Price, Tier, limits::ANNOUNCED_MODELS_MAX};
-use serde::{Deserialize, de::DeserializeOwned};
+use protocol::{NodeId, Tier, limits::ANNOUNCED_MODELS_MAX};
+use said::{SaidCapacity, SaidModels, named, priced, unix_seconds};
+use serde::de::DeserializeOwned;
 use std::{
     collections::HashMap,
     sync::Arc,
@@ -67,32 +70,6 @@ enum Trouble {
     Down(String),
     /// With the key that it says is its own.
     AnotherNode(String),
-}
-
-/// `GET /capacity` as far as it is read. Version 1 says less.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct SaidCapacity {
-    pubkey: Option<String>,
-    models: Option<Vec<String>>,
-    protocol: Option<u8>,
-    tier: Option<String>,
-    concurrency: Option<usize>,
-    queue_depth: Option<usize>,
-    prices: Option<serde_json::Map<String, serde_json::Value>>,
-    digests: Option<HashMap<String, String>>,
-    contexts: Option<HashMap<String, serde_json::Value>>,
-}
-
-/// `GET /v1/models` as far as it is read.
-#[derive(Deserialize)]
-struct SaidModels {
-    data: Vec<SaidModel>,
-}
-
-#[derive(Deserialize)]
-struct SaidModel {
-    id: String,
 }
 
 impl Prober {
@@ -221,21 +198,13 @@ impl Prober {
     }
 
     async fn ask_worker(&self, upstream: &Upstream, node: NodeId) -> Result<Inventory, Trouble> {
-        let said: SaidCapacity = self.get(upstream, "/capacity").await?;
+        let mut said: SaidCapacity = self.get(upstream, "/capacity").await?;
         if let Some(key) = said.pubkey.as_ref().filter(|key| key.parse() != Ok(node)) {
             return Err(Trouble::AnotherNode(key.chars().filter(|c| !c.is_control()).take(80).collect()));
         }
         let ours = upstream.lane.in_flight();
         let most = if upstream.is_stranger() { STRANGERS_MODELS_MAX } else { ANNOUNCED_MODELS_MAX };
-        let mut models = named(said.models.unwrap_or_default());
-        models.truncate(most);
-        let digests = said.digests.unwrap_or_default();
-        let contexts = said.contexts.unwrap_or_default();
-        for model in &mut models {
-            model.digest = digests.get(model.name.as_str()).and_then(|text| inventory::digest(text));
-            let context = contexts.get(model.name.as_str()).and_then(serde_json::Value::as_u64);
-            model.context_length = context.filter(|tokens| *tokens > 0);
-        }
+        let models = said.take_models(most);
         let mut inventory = Inventory::answered(models);
         inventory.protocol = said.protocol.unwrap_or(1);
         inventory.tier = said.tier.as_deref().map(Tier::from_wire);
@@ -280,26 +249,4 @@ impl Prober {
         serde_json::from_slice(&fetched.body)
             .map_err(|error| Trouble::Down(format!("GET {path} answered something else: {error}")))
     }
-}
-
-/// Names that are no names are left out: a peer's mistake costs nobody else.
-fn named(names: Vec<String>) -> Vec<Model> {
-    let names = names.into_iter().take(ANNOUNCED_MODELS_MAX);
-    names.filter_map(|name| name.parse().ok()).map(Model::named).collect()
-}
-
-/// Prices that are none are left out: what they stand for is charged the common price, or not ordered.
-fn priced(said: serde_json::Map<String, serde_json::Value>) -> HashMap<String, Price> {
-    let some = said.into_iter().take(ANNOUNCED_MODELS_MAX);
-    let price = |(name, price): (String, serde_json::Value)| {
-        let name: ModelName = name.parse().ok()?;
-        Some((name.with_tag().into_owned(), Price::from_wire(&price)?))
-    };
-    some.filter_map(price).collect()
-}
-
-fn unix_seconds(rfc3339: &str) -> u64 {
-    let time = humantime::parse_rfc3339_weak(rfc3339).or_else(|_| humantime::parse_rfc3339(rfc3339));
-    let since = time.ok().and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
-    since.map_or(0, |since| since.as_secs())
 }

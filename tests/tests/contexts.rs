@@ -6,7 +6,7 @@ use stories::{
     Answer, Engine, Node, Value, ask, ask_stream,
     batches::{A_WHILE, lines_of},
     client::{Event, is_done},
-    engine::{Contexts, MODEL, engine_of},
+    engine::{Behaviour, Contexts, MODEL, Trouble, engine_of},
     eventually,
     fleet::{Worker, gateway_of},
     json,
@@ -120,6 +120,40 @@ async fn a_stream_says_no_usage_that_nobody_asked_for() {
         is_done(&events) && events.iter().filter_map(Event::json).all(|event| event.get("usage").is_none())
     );
     assert_eq!(gateway.home().receipts().await[0]["receipt"]["inputTokens"], LONG);
+}
+
+#[tokio::test]
+async fn a_stream_that_waited_its_turn_is_refused_with_the_numbers_as_well() {
+    let engine = engine_of(SMALL);
+    let limits = Node::worker(&engine).set("worker.max_context", "2048").set("worker.concurrency", "1");
+    let worker = Worker { node: limits.start().await, engine };
+    let [before, gateway] = [gateway_of([&worker]).start().await, gateway_of([&worker]).start().await];
+    worker.engine.handle.set(Behaviour::of(Trouble::HangAfter(1)).times(1));
+    let mut holds = before.stream(&ask_stream(MODEL, "hold")).await;
+    holds.next_data().await.unwrap();
+    let waits = ask_stream(MODEL, &words(LONG));
+    let waits = gateway.answer(&waits);
+    let release = async {
+        counted(&worker.node, "waits in the queue", 1).await;
+        worker.engine.handle.release();
+        holds.rest().await
+    };
+    let (answer, held) = futures::join!(waits, release);
+    assert!(is_done(&held));
+    assert!(
+        answer.body.contains("\"context_length_exceeded\"") && answer.body.contains("2048 tokens"),
+        "{}",
+        answer.body
+    );
+}
+
+/// Waits until so many requests of others run or wait beside the one that runs.
+async fn counted(worker: &Node, what: &str, waiting: u64) {
+    eventually(what, async || {
+        let capacity = Answer::of(worker.http().get(worker.worker_url("/capacity"))).await.json();
+        (capacity["queueDepth"] == waiting + 1).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

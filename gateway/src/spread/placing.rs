@@ -276,10 +276,10 @@ impl<'n> Spread<'n> {
         let past = self.past.lock();
         let now = Instant::now();
         found.who.iter().any(|(_, other)| {
+            let was_asked = past.was_tried(task.id, &other.name) || past.has_no_room(task.id, &other.name);
             other.name != refused.name
                 && !(other.is_stranger() && refused.is_stranger())
-                && !past.was_tried(task.id, &other.name)
-                && !past.has_no_room(task.id, &other.name)
+                && !was_asked
                 && other.candidate(0, now).standing() != Standing::LastResort
         })
     }
