@@ -116,7 +116,7 @@ static TAGS: LazyLock<Bytes> = LazyLock::new(|| {
 
 /// A template that knows the role `developer`, so that no message need be changed.
 const SHOW: &[u8] =
-    b"{\"template\":\"{{ system developer user assistant }}\",\"capabilities\":[\"completion\"]}";
+    b"{\"template\":\"{{ system developer user assistant }}\",\"parameters\":\"num_ctx 1073741824\",\"capabilities\":[\"completion\"]}";
 
 /// About 600 bytes, the length of a short answer.
 static ANSWER: LazyLock<Bytes> = LazyLock::new(|| {

@@ -95,6 +95,9 @@ pub struct RawWorker {
     /// How long one request may be in the engine.
     #[schemars(extend("pattern" = SPAN_PATTERN))]
     pub max_time: Option<String>,
+    /// Tokens of context that a long prompt, the owner's own too, may ask Ollama for. Needs memory: see `ollama ps`.
+    #[schemars(range(min = 1))]
+    pub max_context: Option<u64>,
     /// When the machine works for others.
     #[schemars(extend("enum" = ["always"]))]
     pub share: Option<String>,

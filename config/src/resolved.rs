@@ -67,6 +67,8 @@ pub struct Worker {
     /// Ask [`Worker::offers`], which knows of cloud models.
     pub models: Vec<Glob>,
     pub max_time: Duration,
+    /// The most tokens of context that a prompt is given, of others or of the owner.
+    pub max_context: u64,
     pub share: Share,
 }
 

@@ -6,7 +6,11 @@ use libfuzzer_sys::fuzz_target;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
-use upstream_ollama::{Changes, RequestView};
+use upstream_ollama::{
+    Changes, RequestView,
+    context::Prompt,
+    native::{Stamp, translate},
+};
 
 fuzz_target!(|data: &[u8]| {
     let Ok(view) = RequestView::read(data) else { return };
@@ -18,7 +22,21 @@ fuzz_target!(|data: &[u8]| {
     for changes in all_changes() {
         is_changed(&view, &body, &changes);
     }
+    is_put_to_ollama(&view, data);
 });
+
+/// It is measured, and what Ollama's own API gets is a body too.
+fn is_put_to_ollama(view: &RequestView, data: &[u8]) {
+    for path in ["/v1/chat/completions", "/v1/completions", "/v1/embeddings"] {
+        let prompt = Prompt::measure(path, data, view.max_output);
+        assert!(prompt.tokens_min() <= data.len() as u64);
+        let stamp = Stamp { id: "1".into(), created: 0 };
+        let Ok(question) = translate(path, data, 4096, stamp) else { continue };
+        let native: serde_json::Value = serde_json::from_slice(&question.body).expect("JSON");
+        assert_eq!(native["options"]["num_ctx"], 4096);
+        assert_eq!(native["truncate"], false);
+    }
+}
 
 fn all_changes() -> impl Iterator<Item = Changes> {
     (0_u8..32).map(|bits| Changes {

@@ -1,22 +1,25 @@
 //! One try at one upstream: it is ready to answer, or there is a reason to ask the next.
 
 use crate::{
+    events::Events,
     fail_point::{self, FailPoint},
     outcome::{OpenStream, Outcome, Reason, WholeAnswer, brief, error_message, refused, text},
-    sse::{self, Splitter},
+    sse,
     tally::Tally,
     target::{ConnectError, Connection, Connections, Destination, innermost},
+    too_long::TooLong,
 };
 use bytes::{Bytes, BytesMut};
 use futures::FutureExt;
 use http::{HeaderName, HeaderValue, Method, header};
 use pingora_http::{RequestHeader, ResponseHeader};
 use protocol::{
-    NodeId,
+    ModelName, NodeId,
     carriers::{ORDER_HEADER, REQUESTER_HEADER},
 };
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
+use upstream_ollama::native::Back;
 
 /// A longer answer that is not streamed counts as broken.
 pub const ANSWER_BYTES_MAX: usize = 128 * 1024 * 1024;
@@ -28,10 +31,17 @@ const REFUSAL_BYTES_MAX: usize = 64 * 1024;
 const SEND_STEP: usize = 64 * 1024;
 
 /// What is asked of an upstream.
+#[derive(Clone)]
 pub struct Ask<'a> {
     /// Behind the path of the upstream's URL.
     pub path: &'static str,
     pub body: Bytes,
+    /// By the name that this upstream is asked for.
+    pub model: &'a ModelName,
+    /// The most tokens that the tool wants back, where it says.
+    pub output_wanted: Option<u64>,
+    /// It is put to Ollama's own API, and how the answer is put back.
+    pub native: Option<&'a Back>,
     /// Named to peers, and to nobody else.
     pub requester: Option<NodeId>,
     /// The order that a peer is to admit it by.
@@ -144,7 +154,11 @@ async fn exchange(
     }
     if ask.streamed && content_type.trim_start().starts_with("text/event-stream") {
         let tally = ask.order.is_some().then(Box::default);
-        return first_event(connection, ask.timeouts.silence, deadline, tally).await;
+        return first_event(connection, Events::default(), ask.timeouts.silence, deadline, tally).await;
+    }
+    if let (true, Some(back)) = (ask.streamed, ask.native) {
+        let events = Events::of_lines(back.stream());
+        return first_event(connection, events, ask.timeouts.silence, deadline, None).await;
     }
     let receipt = text(&response, HeaderName::from_static(protocol::carriers::RECEIPT_HEADER));
     let body = timeout_at(deadline, read_whole(&mut connection, ANSWER_BYTES_MAX)).await;
@@ -213,11 +227,11 @@ async fn read_whole(connection: &mut Connection, max: usize) -> Result<Bytes, Tr
 /// Reads until an event says something: comments are no answer, but signs of life.
 async fn first_event(
     mut connection: Connection,
+    mut events: Events,
     silence: Option<Duration>,
     deadline: Instant,
     mut tally: Option<Box<Tally>>,
 ) -> Result<Outcome, Trouble> {
-    let mut splitter = Splitter::default();
     loop {
         let quiet = silence.map_or(deadline, |silence| deadline.min(Instant::now() + silence));
         let chunk = timeout_at(quiet, connection.session.read_response_body()).await;
@@ -225,13 +239,16 @@ async fn first_event(
         let broken = |why: String| Trouble::Broken(format!("the stream broke before its first token: {why}"));
         let chunk = chunk.map_err(|error| broken(innermost(&error)))?;
         let Some(chunk) = chunk else { return Err(broken("it ended".into())) };
-        let run = splitter.push(chunk).map_err(|error| broken(error.to_string()))?;
+        let run = events.push(chunk).map_err(broken)?;
         let mut start = 0;
         for event in sse::events(run.clone()) {
             if event.is_comment() {
                 start += event.0.len();
                 tally.iter_mut().for_each(|tally| tally.add(&event.0));
                 continue;
+            }
+            if let Some(too_long) = event.data().and_then(TooLong::said_instead) {
+                return Ok(Outcome::Next(Reason::TooLong(too_long)));
             }
             if let Some(message) = event.data().and_then(error_message) {
                 return Err(broken(brief(&message)));
@@ -240,7 +257,7 @@ async fn first_event(
                 fail_point::reached(FailPoint::TokenReceived);
             }
             let first = run.slice(start..);
-            return Ok(Outcome::Stream(Box::new(OpenStream { connection, splitter, first, tally })));
+            return Ok(Outcome::Stream(Box::new(OpenStream { connection, events, first, tally })));
         }
     }
 }

@@ -3,13 +3,17 @@
 use crate::{
     node::Node,
     strangers::Wish,
+    too_long::TooLong,
     upstream::{Identity, Upstream},
 };
 use bytes::Bytes;
 use config::{Route, Target};
 use protocol::{ModelName, Tier};
-use std::sync::Arc;
-use upstream_ollama::{Changes, RequestView};
+use std::sync::{Arc, OnceLock};
+use upstream_ollama::{
+    Changes, RequestView,
+    context::{self, Prompt},
+};
 
 /// What is looked for.
 #[derive(Clone, Copy)]
@@ -18,6 +22,29 @@ pub struct Sought<'a> {
     pub model: &'a ModelName,
     pub route: &'a Route,
     pub streamed: bool,
+}
+
+/// How long a prompt is at least: found out if it matters, and once.
+pub struct Measured<'a> {
+    path: &'a str,
+    body: &'a [u8],
+    tokens_min: OnceLock<u64>,
+}
+
+impl<'a> Measured<'a> {
+    pub fn new(path: &'a str, body: &'a [u8]) -> Self {
+        Self { path, body, tokens_min: OnceLock::new() }
+    }
+
+    /// It has no fewer.
+    pub fn tokens_min(&self) -> u64 {
+        *self.tokens_min.get_or_init(|| Prompt::measure(self.path, self.body, None).tokens_min())
+    }
+
+    fn exceeds(&self, context: u64) -> bool {
+        // Few bodies are so long that they need to be read for this.
+        context::may_exceed(self.body.len(), context) && self.tokens_min() > context
+    }
 }
 
 /// One that may be asked: its group's place in the route, and who it is.
@@ -46,6 +73,14 @@ impl<'a> Sought<'a> {
             ..Changes::default()
         };
         view.apply(body, &changes)
+    }
+
+    /// Whether a peer goes to less context than the prompt has tokens by any count: then it is not asked. Other
+    /// servers say nothing of it, and the own engine is asked with care ([`crate::own_engine`]).
+    pub fn has_no_room(&self, upstream: &Upstream, prompt: &Measured<'_>) -> Option<TooLong> {
+        upstream.node()?;
+        let context = upstream.with_model(self.model_for_peers(), |model| model.context_length).flatten()?;
+        prompt.exceeds(context).then(|| TooLong::passed_over(context, prompt.tokens_min()))
     }
 
     /// The label that is preferred: the route's, else the one for somebody who watches the answer come.

@@ -36,7 +36,8 @@ impl Patient {
     pub fn new(config: Config, paths: Paths, block_private: bool) -> Self {
         let connections = Arc::new(Connections::new(block_private));
         let ollama = Ollama::new(config.ollama.url.clone()).ok();
-        let prober = ollama.clone().map(|ollama| Prober::new(ollama, Arc::clone(&connections)));
+        let prober =
+            ollama.clone().map(|ollama| Prober::new(ollama, Arc::clone(&connections), Arc::default()));
         let identity = identity_file::load(&paths.identity).ok().flatten();
         Self { config, paths, identity, block_private, connections, ollama, prober }
     }

@@ -6,7 +6,7 @@ mod tried;
 
 use crate::{
     attempt::Ask,
-    candidates::Reachable,
+    candidates::{Measured, Reachable, Sought},
     downstream::{Downstream, Gone},
     failure::Failure,
     node::Node,
@@ -88,6 +88,8 @@ pub struct Wanted<'a> {
     pub model: &'a ModelName,
     /// By the name that local, friends and network are asked for.
     pub asked_for: &'a ModelName,
+    /// Of the endpoint.
+    pub path: &'static str,
     pub streamed: bool,
     /// The label that is preferred.
     pub tier: Option<Tier>,
@@ -95,6 +97,9 @@ pub struct Wanted<'a> {
     pub max_wait: Duration,
     /// The longest answer that is ordered of a peer.
     pub output_max: u64,
+    /// What says who has no room for the prompt.
+    pub sought: Sought<'a>,
+    pub prompt: &'a Measured<'a>,
 }
 
 enum Pick {
@@ -134,6 +139,10 @@ impl<'a> Search<'a> {
                 self.ask_strangers(down, place).await?;
                 continue;
             }
+            if let Some(too_long) = self.wanted.sought.has_no_room(&upstream, self.wanted.prompt) {
+                self.set_aside(place, Reason::TooLong(too_long));
+                continue;
+            }
             let mut request = ask(&upstream);
             let sent = Instant::now();
             upstream.sent(sent);
@@ -162,7 +171,7 @@ impl<'a> Search<'a> {
             return Ok(Ready { upstream, outcome, attempts, slot, sent, order });
         }
         let attempts = self.attempts();
-        Err(self.tried.exhausted(self.wanted.model, attempts))
+        Err(self.tried.exhausted(self.wanted.model, self.wanted.path, attempts))
     }
 
     /// How many upstreams were asked, those that were busy included.

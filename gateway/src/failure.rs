@@ -2,6 +2,7 @@
 //!
 //! A message says what to do next. Whether the SDKs may try again is said in `x-should-retry`.
 
+use crate::too_long::{self, TooLong};
 use protocol::{ModelName, Requester};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -40,6 +41,8 @@ pub enum Failure {
     NotFound { what: String },
     /// The route exists, the method does not.
     MethodNotAllowed { allow: &'static str },
+    /// Nobody has enough context for the prompt.
+    ContextLengthExceeded { param: &'static str, too_long: TooLong },
     /// The body did not come in time.
     RequestTimeout,
     /// The body is larger than the owner allows.
@@ -116,6 +119,16 @@ impl Failure {
         Failure::BadRequest { code: "invalid_value", param: Some(param.to_owned()), message: message.into() }
     }
 
+    /// A prompt for this endpoint that fits nowhere.
+    pub fn too_long(path: &str, too_long: TooLong) -> Self {
+        let param = match path {
+            "/v1/completions" => "prompt",
+            "/v1/embeddings" => "input",
+            _ => "messages",
+        };
+        Failure::ContextLengthExceeded { param, too_long }
+    }
+
     /// The HTTP status.
     pub fn status(&self) -> u16 {
         self.row().status
@@ -156,6 +169,10 @@ impl Failure {
             error.insert("availableTokens".into(), json!(available));
             error.insert("requesterPubkey".into(), json!(requester.to_string()));
         }
+        if let Failure::ContextLengthExceeded { too_long: TooLong { context: Some(context), .. }, .. } = self
+        {
+            error.insert(too_long::CONTEXT.into(), json!(context));
+        }
         if let Some(attempts) = self.attempts() {
             error.insert("attempts".into(), json!(attempts));
         }
@@ -184,6 +201,9 @@ impl Failure {
         match self {
             Failure::BadRequest { code, param, message } => {
                 Row { param: param.clone(), ..refused(400, code, message.clone()) }
+            }
+            Failure::ContextLengthExceeded { param, too_long } => {
+                Row { param: Some((*param).into()), ..refused(400, too_long::CODE, too_long.to_string()) }
             }
             Failure::InvalidApiKey => refused(
                 401,
@@ -343,6 +363,7 @@ mod tests {
         let attempts = vec![Attempted { peer: "local".into(), reason: "connection refused".into() }];
         vec![
             Failure::invalid_value("n", "must be 1"),
+            Failure::too_long("/v1/completions", TooLong::passed_over(1, 2)),
             Failure::InvalidApiKey,
             Failure::HostNotAllowed { host: "evil.example".into() },
             Failure::OriginNotAllowed { origin: "https://evil.example".into() },

@@ -5,7 +5,7 @@ use crate::{
     asynchronous::respond_async,
     attempt::{Ask, Timeouts},
     books::{Books, Served},
-    candidates::{Reachable, Sought, path_at},
+    candidates::{Measured, Reachable, Sought, path_at},
     downstream::{Downstream, Gone},
     exchange::{Ended, Exchange, Role},
     fail_point::FailPoint,
@@ -133,8 +133,12 @@ pub fn forwarded(down: &Downstream) -> Vec<(HeaderName, HeaderValue)> {
 async fn find(node: &Node, down: &mut Downstream, request: &Request) -> Result<Ready, NoAnswer> {
     let candidates = candidates(node, down, request).await?;
     let sought = request.sought();
+    let prompt = Measured::new(request.path, &request.body);
     let wanted = Wanted {
         model: sought.model,
+        path: request.path,
+        sought,
+        prompt: &prompt,
         asked_for: sought.model_for_peers(),
         streamed: sought.streamed,
         tier: sought.tier(),
@@ -212,6 +216,9 @@ fn ask<'r>(node: &Node, request: &'r Request, upstream: &Upstream) -> Ask<'r> {
     Ask {
         path: path_at(upstream, request.path),
         body: request.sought().body_for(upstream, &request.view, &request.body),
+        model: request.sought().model_for(upstream),
+        output_wanted: request.view.max_output,
+        native: None,
         requester: upstream.node().map(|_| node.me),
         order: None,
         authorization: upstream.server.as_ref().and_then(|server| server.authorization.clone()),

@@ -40,7 +40,10 @@ pub struct Model {
     pub name: ModelName,
     /// Of what runs under this name, as Ollama says it.
     pub digest: Option<[u8; 32]>,
+    /// Tokens of context: of the own engine what it was trained for, of a peer what it says that it goes to.
     pub context_length: Option<u64>,
+    /// Tokens of context that its Modelfile sets.
+    pub num_ctx: Option<u64>,
     /// Unix seconds.
     pub created: u64,
     /// Its template knows the role `developer`.
@@ -59,7 +62,15 @@ pub fn digest(text: &str) -> Option<[u8; 32]> {
 impl Model {
     /// One of which nothing is known but its name.
     pub fn named(name: ModelName) -> Self {
-        Self { name, digest: None, context_length: None, created: 0, knows_developer: false, remote: false }
+        Self {
+            name,
+            digest: None,
+            context_length: None,
+            num_ctx: None,
+            created: 0,
+            knows_developer: false,
+            remote: false,
+        }
     }
 }
 

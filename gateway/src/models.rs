@@ -7,6 +7,7 @@ use crate::{
     failure::Failure,
     inventory::Model,
     node::Node,
+    own_engine,
     upstream::{Identity, Upstream},
     worker,
 };
@@ -70,7 +71,14 @@ fn lent(node: &Node, config: &Config) -> Vec<Listed> {
     let owner = format!("lobstah:{}", node.me.short());
     let inventory = node.upstreams.local().inventory();
     let lent = worker::lent(&config.worker, &inventory);
-    lent.map(|model| Listed { model: model.clone(), owner: owner.clone() }).collect()
+    lent.map(|model| Listed { model: as_used(node, model), owner: owner.clone() }).collect()
+}
+
+/// A model of the own engine, with the context that a request can really have.
+fn as_used(node: &Node, model: &Model) -> Model {
+    let room = own_engine::room(node, &model.name);
+    let known = model.context_length.or(room.in_use());
+    Model { context_length: known.map(|_| room.most()), ..model.clone() }
 }
 
 fn reached(node: &Node, config: &Config, all: &[Arc<Upstream>]) -> Vec<Listed> {
@@ -82,7 +90,8 @@ fn reached(node: &Node, config: &Config, all: &[Arc<Upstream>]) -> Vec<Listed> {
             let reached = route.to.iter().any(|group| upstream.is_in(group));
             // What a route gives another name is listed below, where that other is there.
             if reached && sought.model_for(upstream) == &model.name && sought.has(upstream) == Some(true) {
-                list.add(model.clone(), owner(upstream));
+                let own = upstream.identity == Identity::Local;
+                list.add(if own { as_used(node, model) } else { model.clone() }, owner(upstream));
             }
         }
     }
@@ -107,7 +116,10 @@ fn alias(node: &Node, route: &Route, all: &[Arc<Upstream>], listed: &[Listed]) -
     let reachable = |upstream: &&Arc<Upstream>| {
         upstream.server.is_none() && route.to.iter().any(|group| upstream.is_in(group))
     };
-    let has = |upstream: &Arc<Upstream>| upstream.with_model(stands_for, Model::clone);
+    let has = |upstream: &Arc<Upstream>| {
+        let model = upstream.with_model(stands_for, Model::clone)?;
+        Some(if upstream.identity == Identity::Local { as_used(node, &model) } else { model })
+    };
     let known = all.iter().filter(reachable).find_map(|upstream| Some((has(upstream)?, owner(upstream))));
     let announced = || {
         let there = route.to.contains(&Target::Network) && node.strangers.have(stands_for);

@@ -2,6 +2,7 @@
 
 use crate::{
     admit,
+    contexts::Contexts,
     failure::Failure,
     lending::Lending,
     metrics::Metrics,
@@ -54,6 +55,8 @@ pub struct Node {
     pub upstreams: Upstreams,
     pub strangers: Arc<Strangers>,
     pub prober: Prober,
+    /// What the models of the own engine run with.
+    pub contexts: Arc<Contexts>,
     pub connections: Arc<Connections>,
     /// The gateway's queue for upstreams.
     pub slots: Arc<Slots>,
@@ -113,6 +116,7 @@ impl Node {
             .with_context(|| format!("the work in {} cannot be opened", paths.home.display()))?;
         let connections = Arc::new(Connections::new(block_private));
         let ollama = Ollama::new(config.ollama.url.clone()).context("ollama.url")?;
+        let contexts = Arc::new(Contexts::default());
         let metrics = Metrics::default();
         let heard = metrics.heard.clone();
         let node = Arc::new(Self {
@@ -127,7 +131,8 @@ impl Node {
                 strangers_may_be_here,
                 heard,
             )),
-            prober: Prober::new(ollama, Arc::clone(&connections)),
+            prober: Prober::new(ollama, Arc::clone(&connections), Arc::clone(&contexts)),
+            contexts,
             connections,
             slots: Slots::new(config.gateway.queue),
             engine: Engine::new(&config.worker),

@@ -1,6 +1,6 @@
 //! What came of one try at an upstream, and what each answer means for the next one.
 
-use crate::{sse::Splitter, tally::Tally, target::Connection};
+use crate::{events::Events, tally::Tally, target::Connection, too_long::TooLong};
 use bytes::Bytes;
 use http::{HeaderName, header};
 use pingora_http::ResponseHeader;
@@ -22,7 +22,7 @@ pub enum Outcome {
 /// A stream that has begun.
 pub struct OpenStream {
     pub connection: Connection,
-    pub splitter: Splitter,
+    pub events: Events,
     /// Whole events; the first of them is not a comment.
     pub first: Bytes,
     /// Of the comments that came before, where an order is to be compared with what came.
@@ -61,6 +61,8 @@ pub enum Reason {
     QuoteChanged(String),
     /// It asks for more than its owner agrees to (`gateway.max_price`); nothing was sent.
     TooDear(Price),
+    /// It has not enough context for the prompt; another may have.
+    TooLong(TooLong),
     /// It answered with this status: 5xx, or a 4xx that is about itself.
     Status(u16, String),
     /// The connection or the answer broke.
@@ -86,6 +88,7 @@ impl Reason {
             Reason::NoCredit { .. }
             | Reason::QuoteChanged(_)
             | Reason::TooDear(_)
+            | Reason::TooLong(_)
             | Reason::Busy(_)
             | Reason::Down(_) => true,
             // 409: taken before, and who knows what became of it. 5xx: a proxy's word counts for nothing.
@@ -99,7 +102,11 @@ impl Reason {
         match self {
             Reason::Down(_) | Reason::TimedOut | Reason::Broken(_) => true,
             Reason::Status(status, _) => *status >= 500,
-            Reason::Busy(_) | Reason::NoCredit { .. } | Reason::QuoteChanged(_) | Reason::TooDear(_) => false,
+            Reason::Busy(_)
+            | Reason::NoCredit { .. }
+            | Reason::QuoteChanged(_)
+            | Reason::TooDear(_)
+            | Reason::TooLong(_) => false,
         }
     }
 }
@@ -117,6 +124,7 @@ impl fmt::Display for Reason {
                 "it asks for {} and {} credits per 1000 tokens, which is above gateway.max_price",
                 price.input, price.output
             ),
+            Reason::TooLong(too_long) => too_long.fmt(f),
             Reason::Status(status, message) if message.is_empty() => write!(f, "status {status}"),
             Reason::Status(status, message) => write!(f, "status {status}: {message}"),
         }
@@ -152,6 +160,7 @@ pub fn refused(status: u16, content_type: String, response: &ResponseHeader, bod
         409 if code(&body).as_deref() == Some("order_already_used") => {
             Outcome::Next(Reason::Status(status, brief(&error_message(&body).unwrap_or_default())))
         }
+        400 | 413 if let Some(too_long) = TooLong::said(&body) => Outcome::Next(Reason::TooLong(too_long)),
         400 | 409 | 413 | 415 | 422 => Outcome::Verdict(Refusal { status, content_type, body }),
         429 => Outcome::Next(Reason::Busy(retry_after(response))),
         300..400 => Outcome::Next(Reason::Status(status, "it redirects, which is not followed".into())),

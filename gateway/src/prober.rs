@@ -1,6 +1,9 @@
 //! Asking upstreams what they have: in the background, and at once when a request needs to know.
 
+mod said;
+
 use crate::{
+    contexts::Contexts,
     fetch,
     inventory::{self, Capacity, Inventory, Model},
     node::Node,
@@ -9,8 +12,9 @@ use crate::{
 };
 use futures::StreamExt;
 use parking_lot::Mutex;
-use protocol::{ModelName, NodeId, Price, Tier, limits::ANNOUNCED_MODELS_MAX};
-use serde::{Deserialize, de::DeserializeOwned};
+use protocol::{NodeId, Tier, limits::ANNOUNCED_MODELS_MAX};
+use said::{SaidCapacity, SaidModels, named, priced, unix_seconds};
+use serde::de::DeserializeOwned;
 use std::{
     collections::HashMap,
     sync::Arc,
@@ -53,6 +57,7 @@ const DETAILS_AT_ONCE: usize = 8;
 pub struct Prober {
     ollama: Ollama,
     connections: Arc<Connections>,
+    contexts: Arc<Contexts>,
     /// By digest, or by name where there is none: what a model is does not change under its digest.
     details: Mutex<HashMap<String, Details>>,
     /// Strangers that were asked of late, whatever came of it.
@@ -62,6 +67,7 @@ pub struct Prober {
 #[derive(Clone, Copy, Debug, Default)]
 struct Details {
     context_length: Option<u64>,
+    num_ctx: Option<u64>,
     knows_developer: bool,
 }
 
@@ -72,36 +78,11 @@ enum Trouble {
     AnotherNode(String),
 }
 
-/// `GET /capacity` as far as it is read. Version 1 says less.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct SaidCapacity {
-    pubkey: Option<String>,
-    models: Option<Vec<String>>,
-    protocol: Option<u8>,
-    tier: Option<String>,
-    concurrency: Option<usize>,
-    queue_depth: Option<usize>,
-    prices: Option<serde_json::Map<String, serde_json::Value>>,
-    digests: Option<HashMap<String, String>>,
-}
-
-/// `GET /v1/models` as far as it is read.
-#[derive(Deserialize)]
-struct SaidModels {
-    data: Vec<SaidModel>,
-}
-
-#[derive(Deserialize)]
-struct SaidModel {
-    id: String,
-}
-
 impl Prober {
-    pub fn new(ollama: Ollama, connections: Arc<Connections>) -> Self {
+    pub fn new(ollama: Ollama, connections: Arc<Connections>, contexts: Arc<Contexts>) -> Self {
         let asked =
             moka::future::Cache::builder().max_capacity(STRANGERS_MAX).time_to_live(STRANGER_FRESH).build();
-        Self { ollama, connections, details: Mutex::default(), asked }
+        Self { ollama, connections, contexts, details: Mutex::default(), asked }
     }
 
     /// Whether a stranger still has to be asked before it is used.
@@ -181,7 +162,10 @@ impl Prober {
     }
 
     async fn ask_ollama(&self) -> Result<Inventory, Trouble> {
-        let listed = self.ollama.models().await.map_err(|error| Trouble::Down(error.to_string()))?;
+        let (listed, loaded) = tokio::join!(self.ollama.models(), self.ollama.loaded());
+        let listed = listed.map_err(|error| Trouble::Down(error.to_string()))?;
+        // Who cannot say what is loaded is asked for nothing that depends on it.
+        loaded.into_iter().for_each(|loaded| self.contexts.saw(&loaded));
         let described = futures::stream::iter(listed).map(|model| self.describe(model));
         Ok(Inventory::answered(described.buffered(DETAILS_AT_ONCE).collect().await))
     }
@@ -193,6 +177,7 @@ impl Prober {
             name: model.name,
             digest: model.digest.as_deref().and_then(inventory::digest),
             context_length: details.context_length,
+            num_ctx: details.num_ctx,
             knows_developer: details.knows_developer,
             remote: model.remote,
         }
@@ -205,8 +190,11 @@ impl Prober {
         }
         // An engine that cannot say (it speaks only OpenAI's API) is taken as one that knows little.
         let Ok(shown) = self.ollama.show(&model.name).await else { return Details::default() };
-        let details =
-            Details { context_length: shown.context_length, knows_developer: shown.knows_developer_role };
+        let details = Details {
+            context_length: shown.context_length,
+            num_ctx: shown.num_ctx,
+            knows_developer: shown.knows_developer_role,
+        };
         let mut known = self.details.lock();
         if known.len() >= DETAILS_MAX {
             known.clear();
@@ -216,18 +204,13 @@ impl Prober {
     }
 
     async fn ask_worker(&self, upstream: &Upstream, node: NodeId) -> Result<Inventory, Trouble> {
-        let said: SaidCapacity = self.get(upstream, "/capacity").await?;
+        let mut said: SaidCapacity = self.get(upstream, "/capacity").await?;
         if let Some(key) = said.pubkey.as_ref().filter(|key| key.parse() != Ok(node)) {
             return Err(Trouble::AnotherNode(key.chars().filter(|c| !c.is_control()).take(80).collect()));
         }
         let ours = upstream.lane.in_flight();
         let most = if upstream.is_stranger() { STRANGERS_MODELS_MAX } else { ANNOUNCED_MODELS_MAX };
-        let mut models = named(said.models.unwrap_or_default());
-        models.truncate(most);
-        let digests = said.digests.unwrap_or_default();
-        for model in &mut models {
-            model.digest = digests.get(model.name.as_str()).and_then(|text| inventory::digest(text));
-        }
+        let models = said.take_models(most);
         let concurrency_max =
             if upstream.is_stranger() { STRANGERS_CONCURRENCY_MAX } else { CONCURRENCY_MAX };
         let mut inventory = Inventory::answered(models);
@@ -274,26 +257,4 @@ impl Prober {
         serde_json::from_slice(&fetched.body)
             .map_err(|error| Trouble::Down(format!("GET {path} answered something else: {error}")))
     }
-}
-
-/// Names that are no names are left out: a peer's mistake costs nobody else.
-fn named(names: Vec<String>) -> Vec<Model> {
-    let names = names.into_iter().take(ANNOUNCED_MODELS_MAX);
-    names.filter_map(|name| name.parse().ok()).map(Model::named).collect()
-}
-
-/// Prices that are none are left out: what they stand for is charged the common price, or not ordered.
-fn priced(said: serde_json::Map<String, serde_json::Value>) -> HashMap<String, Price> {
-    let some = said.into_iter().take(ANNOUNCED_MODELS_MAX);
-    let price = |(name, price): (String, serde_json::Value)| {
-        let name: ModelName = name.parse().ok()?;
-        Some((name.with_tag().into_owned(), Price::from_wire(&price)?))
-    };
-    some.filter_map(price).collect()
-}
-
-fn unix_seconds(rfc3339: &str) -> u64 {
-    let time = humantime::parse_rfc3339_weak(rfc3339).or_else(|_| humantime::parse_rfc3339(rfc3339));
-    let since = time.ok().and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
-    since.map_or(0, |since| since.as_secs())
 }

@@ -8,7 +8,7 @@ use crate::{
     failure::Failure,
     models,
     node::Node,
-    peers, prices,
+    own_engine, peers, prices,
     routes::Report,
 };
 use bytes::Bytes;
@@ -170,6 +170,14 @@ async fn capacity(node: &Node) -> Result<Value, Failure> {
     let digests: BTreeMap<ModelName, String> = listed.iter().filter_map(digest).collect();
     if !digests.is_empty() {
         object["digests"] = json!(digests);
+    }
+    // How much context a prompt is given here: who needs more asks somewhere else.
+    let context = |listed: &models::Listed| {
+        (listed.model.name.clone(), own_engine::room(node, &listed.model.name).most())
+    };
+    let contexts: BTreeMap<ModelName, u64> = listed.iter().map(context).collect();
+    if !contexts.is_empty() {
+        object["contexts"] = json!(contexts);
     }
     Ok(object)
 }

@@ -20,6 +20,7 @@ mod hedging;
 mod landing;
 mod lease_time;
 mod money;
+mod no_room;
 mod ordering;
 mod past;
 mod placing;

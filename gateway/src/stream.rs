@@ -3,12 +3,12 @@
 use crate::{
     books::Books,
     downstream::{Downstream, Gone},
+    events::Events,
     exchange::Ended,
     fail_point::FailPoint,
     failure::Failure,
     meter::{End, Meter},
     outcome::OpenStream,
-    sse::Splitter,
     target::{Connection, Connections, innermost},
 };
 use bytes::{Bytes, BytesMut};
@@ -42,7 +42,7 @@ pub async fn relay(
     books: &Books<'_>,
     limits: Limits,
 ) -> Ended {
-    let OpenStream { mut connection, mut splitter, first, tally } = *open;
+    let OpenStream { mut connection, mut events, first, tally } = *open;
     let mut meter = Meter::with_tally(books.watch(), tally);
     let mut run = first;
     let end = loop {
@@ -56,7 +56,7 @@ pub async fn relay(
             }
             books.sent(FailPoint::TokenSent);
         }
-        run = match next_run(down, &mut connection, &mut splitter, limits).await {
+        run = match next_run(down, &mut connection, &mut events, limits).await {
             Ok(run) => run,
             Err(Stop::Left) => return left(down, &meter, books).await,
             Err(Stop::Lost(reason)) => {
@@ -115,7 +115,7 @@ enum Stop {
 async fn next_run(
     down: &mut Downstream,
     connection: &mut Connection,
-    splitter: &mut Splitter,
+    events: &mut Events,
     limits: Limits,
 ) -> Result<Bytes, Stop> {
     let silent_at = Instant::now() + limits.silence;
@@ -137,7 +137,7 @@ async fn next_run(
         let chunk = chunk.map_err(|error| Stop::Lost(innermost(&error)))?;
         let Some(chunk) = chunk else { return Err(Stop::Lost("the stream ended before its end".into())) };
         let chunk = coalesce(connection, chunk);
-        let run = splitter.push(chunk).map_err(|error| Stop::Lost(error.to_string()))?;
+        let run = events.push(chunk).map_err(Stop::Lost)?;
         if !run.is_empty() {
             return Ok(run);
         }

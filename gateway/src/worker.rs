@@ -6,7 +6,7 @@ mod request;
 pub use request::Request;
 
 use crate::{
-    admit, attempt,
+    admit,
     books::Books,
     credit::{self, Admitted},
     downstream::{Downstream, Gone},
@@ -16,6 +16,7 @@ use crate::{
     inventory::{Inventory, Model},
     node::Node,
     outcome::{Outcome, Reason},
+    own_engine::{self, Answered},
     slots::{Lane, Slot, Slots},
     speeds::Speeds,
     stream::{self, Limits},
@@ -116,15 +117,17 @@ async fn run(
     };
     let max_time = node.config().worker.max_time;
     let deadline = Instant::now() + max_time;
-    let model = request.view.model.clone();
+    let (model, path) = (request.view.model.clone(), request.path);
     let serving = request.serving(node, admitted);
     let outcome = {
         let ask = request.ask(node, serving.output_max(), max_time);
-        let local = &node.upstreams.local().destination;
         // Boxed, so that its room is given back before the answer flows.
-        let work = Box::pin(attempt::attempt(&node.connections, local, &ask));
+        let work = Box::pin(own_engine::ask(node, &ask));
         match down.attend(request.view.stream, work).await {
-            Ok(outcome) => outcome,
+            Ok(Answered { outcome, context }) => {
+                serving.ran_with(context);
+                outcome
+            }
             Err(Gone) => {
                 if !request.view.stream {
                     Box::pin(serving.left_waiting()).await;
@@ -138,7 +141,7 @@ async fn run(
     drop(body);
     exchange.answered("local", 1);
     let limits = Limits { silence: max_time, deadline: Some(deadline) };
-    Box::pin(answer(node, down, outcome, &books, &model, limits)).await
+    Box::pin(answer(node, down, outcome, &books, (&model, path), limits)).await
 }
 
 async fn answer(
@@ -146,7 +149,7 @@ async fn answer(
     down: &mut Downstream,
     outcome: Outcome,
     books: &Books<'_>,
-    model: &ModelName,
+    (model, path): (&ModelName, &'static str),
     limits: Limits,
 ) -> Result<Ended, Gone> {
     let local = node.upstreams.local();
@@ -166,7 +169,7 @@ async fn answer(
             Ok(Ended::Refused { status })
         }
         Outcome::Next(reason) => {
-            let failure = engine_failure(node, reason, model);
+            let failure = engine_failure(node, reason, model, path);
             down.fail(&failure).await?;
             Ok(Ended::failed(&failure))
         }
@@ -193,7 +196,7 @@ async fn place(node: &Node, down: &mut Downstream, streamed: bool) -> Result<Opt
     down.attend(streamed, ticket.slot()).await
 }
 
-fn engine_failure(node: &Node, reason: Reason, model: &ModelName) -> Failure {
+fn engine_failure(node: &Node, reason: Reason, model: &ModelName, path: &str) -> Failure {
     if reason.is_a_failure() {
         node.upstreams.local().failed(std::time::Instant::now());
     }
@@ -202,6 +205,7 @@ fn engine_failure(node: &Node, reason: Reason, model: &ModelName) -> Failure {
         Reason::Down(_) => Failure::NoUpstream { message: "this worker's engine is not up".into(), attempts },
         Reason::TimedOut => Failure::UpstreamTimeout { attempts },
         Reason::Busy(retry_after) => Failure::Busy { retry_after },
+        Reason::TooLong(too_long) => Failure::too_long(path, too_long),
         // It was listed a moment ago: the gateway asks elsewhere, and not here again for a while.
         Reason::Status(404, _) => Failure::ModelNotFound { model: model.clone(), near: Vec::new() },
         Reason::Status(..)

@@ -3,22 +3,32 @@
 use std::time::Duration;
 use upstream_ollama::Practice;
 pub use upstream_ollama::practice::{
-    Behaviour, Counts, Handle, Pace, Running as Engine, Trouble, UsageStyle,
+    Behaviour, Contexts, Counts, Handle, Pace, Running as Engine, Trouble, UsageStyle,
 };
 
 /// The model that stories ask for.
 pub const MODEL: &str = "practice:8b";
 
+/// Stories that are not about contexts have enough of it.
+const PLENTY: Contexts =
+    Contexts { by_default: 1 << 30, in_modelfile: true, trained: 1 << 30, refuses: true };
+
 /// One in good health that answers at once.
 pub fn engine() -> Engine {
-    crate::client::provide_crypto();
-    Practice::builder().start().unwrap()
+    engine_of(PLENTY)
 }
 
 /// One that has these models.
 pub fn engine_with(models: &[&str]) -> Engine {
     crate::client::provide_crypto();
-    Practice::builder().models(models.iter().map(|name| name.parse().unwrap())).start().unwrap()
+    let models = models.iter().map(|name| name.parse().unwrap());
+    Practice::builder().contexts(PLENTY).models(models).start().unwrap()
+}
+
+/// One whose models run with this much context.
+pub fn engine_of(contexts: Contexts) -> Engine {
+    crate::client::provide_crypto();
+    Practice::builder().contexts(contexts).start().unwrap()
 }
 
 /// So many tokens, one each `per_token`.

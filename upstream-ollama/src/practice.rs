@@ -1,7 +1,7 @@
 //! The practice engine: a server that speaks Ollama's API and is no model at all.
 //!
 //! It stands in for Ollama in the demo and in tests, quirks included: `max_completion_tokens` is
-//! ignored, 0 is no limit, `/v1/completions` sends a usage of zeros with every chunk. Its text is drawn
+//! ignored, 0 is no limit, `/v1` cuts a prompt that is too long and says nothing, `/v1/completions` sends a usage of zeros with every chunk. Its text is drawn
 //! from a list of words and begins by saying so. It is deterministic and reads no clock: the same
 //! question gets the same bytes. What goes wrong, and when, is set through its [`Handle`], or in the
 //! model's name where no handle reaches: `practice:8b-d20-s200-l500` takes 500 ms to the first of 200
@@ -11,12 +11,14 @@ mod answer;
 mod behaviour;
 mod chat;
 mod completion;
+mod context;
 mod embedding;
 mod engine;
 mod exchange;
 mod handle;
 mod names;
 mod native;
+mod native_text;
 mod openai;
 mod question;
 mod routes;
@@ -29,6 +31,7 @@ mod text;
 mod words;
 
 pub use behaviour::{Behaviour, Pace, Trouble, UsageStyle};
+pub use context::Contexts;
 pub use engine::{Counts, Recorded};
 pub use handle::Handle;
 pub use running::Running;
@@ -51,12 +54,13 @@ pub const VERSION: &str = "0.0.0-practice";
 pub struct Practice {
     models: Vec<ModelName>,
     pace: Pace,
+    contexts: Contexts,
 }
 
 impl Default for Practice {
     fn default() -> Practice {
         let models = MODELS.iter().filter_map(|name| name.parse().ok()).collect();
-        Practice { models, pace: Pace::default() }
+        Practice { models, pace: Pace::default(), contexts: Contexts::default() }
     }
 }
 
@@ -69,6 +73,11 @@ impl Practice {
     /// Claims to have these. One with `embed` in its name makes embeddings and nothing else.
     pub fn models(self, models: impl IntoIterator<Item = ModelName>) -> Practice {
         Practice { models: models.into_iter().collect(), ..self }
+    }
+
+    /// How much of a prompt its models read.
+    pub fn contexts(self, contexts: Contexts) -> Practice {
+        Practice { contexts, ..self }
     }
 
     /// 0 for as fast as it goes.

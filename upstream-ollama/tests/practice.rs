@@ -5,6 +5,7 @@
 mod practice {
     mod answers;
     mod api;
+    mod native;
     mod support;
     mod trouble;
 }

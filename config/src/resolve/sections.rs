@@ -74,6 +74,7 @@ pub(super) fn worker(raw: RawWorker, judge: &mut Judge<'_>) -> Option<Worker> {
     let queue = section.need("queue", raw.queue, Ok);
     let models = section.each("models", raw.models, glob);
     let max_time = section.need("max_time", raw.max_time, timeout);
+    let max_context = section.need("max_context", raw.max_context, count_above_zero);
     let share = section.need("share", raw.share, share);
     Some(Worker {
         enabled: enabled?,
@@ -83,6 +84,7 @@ pub(super) fn worker(raw: RawWorker, judge: &mut Judge<'_>) -> Option<Worker> {
         queue: queue?,
         models: models?,
         max_time: max_time?,
+        max_context: max_context?,
         share: share?,
     })
 }

@@ -13,7 +13,10 @@ use parking_lot::Mutex;
 use protocol::{
     Answer, Credits, ModelName, Order, Price, Receipt, Requester, Timestamp, Usage, Verified, receipt::Nonce,
 };
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 /// Bytes of a prompt that are one token where the engine did not say.
 const BYTES_A_TOKEN: u64 = 4;
@@ -31,6 +34,8 @@ pub struct Serving<'a> {
     model: ModelName,
     digest: Option<[u8; 32]>,
     prompt_bytes: u64,
+    /// Tokens of context that the engine ran with; 0 if that is not known.
+    context: AtomicU64,
     started_at: Timestamp,
     /// The requester asked for the usage of its stream itself.
     pub usage_was_asked: bool,
@@ -73,6 +78,7 @@ impl<'a> Serving<'a> {
             model,
             digest,
             prompt_bytes,
+            context: AtomicU64::new(0),
             started_at: clock::now(),
             usage_was_asked,
         }
@@ -81,6 +87,11 @@ impl<'a> Serving<'a> {
     /// The most pieces of text that are paid for; an engine that streams past it is cut.
     pub fn output_max(&self) -> Option<u64> {
         (self.output_max > 0).then_some(self.output_max)
+    }
+
+    /// The engine runs with so many tokens of context.
+    pub fn ran_with(&self, context: Option<u64>) {
+        self.context.store(context.unwrap_or(0), Ordering::Relaxed);
     }
 
     /// What a stream made so far: as the engine says, else by the pieces of text.
@@ -182,7 +193,7 @@ impl<'a> Serving<'a> {
             model_digest: self.digest,
             cut: made.cut,
             estimated: made.estimated,
-            context: None,
+            context: Some(self.context.load(Ordering::Relaxed)).filter(|tokens| *tokens > 0),
         });
         let job_id = match &self.order {
             Some((order, _)) => order.order_id.clone(),

@@ -2,9 +2,13 @@
 
 use super::{Finding, Patient};
 use config::Target;
-use upstream_ollama::is_cloud;
+use futures::future::join_all;
+use upstream_ollama::{Model, Ollama, context::OLLAMA_DEFAULT, is_cloud};
 
 const CHECK: &str = "ollama";
+
+/// More models are not asked about one by one.
+const MODELS_ASKED_MAX: usize = 64;
 
 pub(super) async fn check(patient: &Patient) -> Vec<Finding> {
     let url = patient.config.ollama.url.as_str().trim_end_matches('/');
@@ -24,6 +28,7 @@ pub(super) async fn check(patient: &Patient) -> Vec<Finding> {
         Finding::ok(CHECK, format!("{url}{version} has {}", names.join(", ")))
     }];
     findings.extend(lent(patient, &names, only_cloud));
+    findings.extend(small_contexts(patient, ollama, &models).await);
     findings
 }
 
@@ -55,4 +60,35 @@ fn lent(patient: &Patient, names: &[&str], only_cloud: bool) -> Option<Finding> 
         "no model that Ollama has fits worker.models"
     };
     Some(Finding::failed("worker", what, "worker.models = [\"*\"], or pull one that it names"))
+}
+
+/// Models that get little context, of which more could be asked for.
+async fn small_contexts(patient: &Patient, ollama: &Ollama, models: &[Model]) -> Option<Finding> {
+    let most = patient.config.worker.max_context;
+    if most > OLLAMA_DEFAULT {
+        return None;
+    }
+    let loaded = ollama.loaded().await.unwrap_or_default();
+    let in_use = |model: &Model| {
+        loaded
+            .iter()
+            .find(|loaded| loaded.name.same_model(&model.name))
+            .and_then(|loaded| loaded.context_length)
+    };
+    let own = models.iter().filter(|model| !model.remote && !is_cloud(&model.name)).take(MODELS_ASKED_MAX);
+    let small = own.map(|model| async move {
+        let details = ollama.show(&model.name).await.ok()?;
+        let runs_with = details.num_ctx.or(in_use(model)).unwrap_or(OLLAMA_DEFAULT);
+        let could_have_more = details.context_length.is_none_or(|trained| trained > OLLAMA_DEFAULT);
+        (runs_with <= OLLAMA_DEFAULT && could_have_more).then(|| model.name.to_string())
+    });
+    let small: Vec<String> = join_all(small).await.into_iter().flatten().collect();
+    let names = small.join(", ");
+    (!small.is_empty()).then(|| {
+        Finding::warning(
+            "context",
+            format!("longer prompts than {OLLAMA_DEFAULT} tokens are refused by {names}"),
+            "worker.max_context = 32768, if there is memory for it",
+        )
+    })
 }

@@ -3,9 +3,10 @@
 
 use super::Search;
 use crate::{
-    attempt::{self, Ask},
+    attempt::Ask,
     orders::{self, Placed, Terms},
     outcome::{Outcome, Reason},
+    own_engine,
     upstream::Upstream,
     witness::Saw,
 };
@@ -72,6 +73,6 @@ impl Search<'_> {
     }
 
     async fn attempt(&self, upstream: &Upstream, request: &Ask<'_>) -> Outcome {
-        attempt::attempt(&self.node.connections, &upstream.destination, request).await
+        own_engine::ask_upstream(self.node, upstream, request).await
     }
 }

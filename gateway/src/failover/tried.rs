@@ -4,6 +4,7 @@ use super::NoAnswer;
 use crate::{
     failure::{Attempted, Failure},
     outcome::{Reason, Refusal},
+    too_long,
     upstream::Upstream,
 };
 use protocol::ModelName;
@@ -47,7 +48,7 @@ impl Tried {
     }
 
     /// Nobody is left.
-    pub(super) fn exhausted(self, model: &ModelName, attempts: usize) -> NoAnswer {
+    pub(super) fn exhausted(self, model: &ModelName, path: &str, attempts: usize) -> NoAnswer {
         if let Some((refusal, upstream)) = self.verdict {
             return NoAnswer::Verdict(refusal, upstream, attempts);
         }
@@ -55,7 +56,16 @@ impl Tried {
         let (down, timed_out) =
             (all(|r| matches!(r, Reason::Down(_))), all(|r| matches!(r, Reason::TimedOut)));
         let without_it = all(|r| matches!(r, Reason::Status(404, _)));
+        let no_room = all(|r| matches!(r, Reason::TooLong(_) | Reason::Status(404, _)));
+        let too_long = self.reasons.iter().filter_map(|(attempted, reason)| match reason {
+            Reason::TooLong(too_long) => Some((attempted.peer.as_str(), too_long)),
+            _ => None,
+        });
+        let too_long = too_long::largest(too_long).filter(|_| no_room);
         let attempts: Vec<Attempted> = self.reasons.into_iter().map(|(attempted, _)| attempted).collect();
+        if let Some(too_long) = too_long {
+            return NoAnswer::Failed(Failure::too_long(path, too_long));
+        }
         NoAnswer::Failed(if attempts.is_empty() {
             everybody_is_busy()
         } else if without_it {

@@ -5,13 +5,13 @@ use super::{
     verdict::{Verdict, verdict},
 };
 use crate::{
-    attempt,
     books::{Claim, Made, Serving},
     clock,
     exchange::{Ended, Exchange, Role},
     failure::Failure,
     node::Node,
     outcome::{Outcome, Reason},
+    own_engine::{self, Answered},
     slots::Slot,
     tally::Tally,
     worker::Request,
@@ -116,7 +116,10 @@ async fn in_engine(
             let ended = Ended::failed(&Failure::Draining);
             return (Came::Back(PutBack::Untried, Duration::ZERO), ended);
         }
-        outcome = attempt::attempt(&node.connections, &local.destination, &ask) => outcome,
+        Answered { outcome, context } = own_engine::ask(node, &ask) => {
+            serving.ran_with(context);
+            outcome
+        }
     };
     note_health(node, &outcome, job.answer_by);
     exchange.answered("local", 1);

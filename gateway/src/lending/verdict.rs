@@ -1,6 +1,9 @@
 //! What the engine's answer means for a job: pure.
 
-use crate::outcome::{Outcome, Reason, Refusal, error_message};
+use crate::{
+    outcome::{Outcome, Reason, Refusal, error_message},
+    too_long,
+};
 use bytes::Bytes;
 use protocol::Timestamp;
 use std::time::Duration;
@@ -48,6 +51,7 @@ fn next(reason: &Reason, attempts: u32) -> Verdict {
         Reason::Down(_) => Verdict::Again(PutBack::Untried, AWAY),
         Reason::Busy(retry_after) => Verdict::Again(PutBack::Untried, *retry_after),
         Reason::Status(404, message) => Verdict::Failed(JobError::new("model_not_found", message.as_str())),
+        Reason::TooLong(too_long) => Verdict::Failed(JobError::new(too_long::CODE, too_long.to_string())),
         // It would take as long again.
         Reason::TimedOut => Verdict::Failed(failed("the engine took longer than this worker allows")),
         _ if attempts >= LENT_ATTEMPTS_MAX => Verdict::Failed(failed(&reason.to_string())),

@@ -8,10 +8,11 @@ use super::{
     request::Request,
 };
 use crate::{
-    attempt::{self, Ask, Timeouts},
+    attempt::{Ask, Timeouts},
     books::{Books, Served},
     candidates::path_at,
     outcome::{Outcome, WholeAnswer},
+    own_engine::ask_upstream,
 };
 use http::{HeaderName, HeaderValue, header};
 use protocol::{Credits, Price, Receipt, Usage, carriers, order::max_input_tokens};
@@ -37,9 +38,13 @@ impl Spread<'_> {
         let lease = self.new_lease(&flight, None, reserved, None);
         let Some(lease) = self.lease(&flight, lease).await else { return false };
         let answer_timeout = request.route.answer_timeout;
+        let model = request.sought().model_for(&upstream).clone();
         let ask = Ask {
             path: path_at(&upstream, request.endpoint.path()),
             body,
+            model: &model,
+            output_wanted: request.view.max_output,
+            native: None,
             requester: upstream.node().map(|_| self.node.me),
             order: None,
             authorization: upstream.server.as_ref().and_then(|server| server.authorization.clone()),
@@ -53,7 +58,7 @@ impl Spread<'_> {
         upstream.sent(sent);
         let outcome = tokio::select! {
             biased;
-            outcome = attempt::attempt(&self.node.connections, &upstream.destination, &ask) => outcome,
+            outcome = ask_upstream(self.node, &upstream, &ask) => outcome,
             () = lease.cancel.cancelled() => {
                 self.came_down(flight, &lease, None, Came::of(Said::Cut)).await;
                 return true;

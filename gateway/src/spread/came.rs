@@ -84,7 +84,7 @@ impl Came {
             Said::Answered(_) => "answered",
             Said::Wrong(_) => "refused",
             Said::Nothing(Reason::TimedOut) => "timed_out",
-            Said::Nothing(Reason::Busy(_) | Reason::NoCredit { .. }) => "not_taken",
+            Said::Nothing(Reason::Busy(_) | Reason::NoCredit { .. } | Reason::TooLong(_)) => "not_taken",
             Said::Nothing(_) => "failed",
             Said::Cut => "cut",
             Said::Left => "left",
@@ -96,7 +96,11 @@ impl Came {
 /// at once. All these keep their upstream from being asked at once again.
 pub(super) fn costs_no_attempt(reason: &Reason) -> bool {
     match reason {
-        Reason::Busy(_) | Reason::NoCredit { .. } | Reason::TooDear(_) | Reason::Down(_) => true,
+        Reason::Busy(_)
+        | Reason::NoCredit { .. }
+        | Reason::TooDear(_)
+        | Reason::TooLong(_)
+        | Reason::Down(_) => true,
         Reason::Status(status, _) => *status == 404,
         Reason::QuoteChanged(_) | Reason::TimedOut | Reason::Broken(_) => false,
     }

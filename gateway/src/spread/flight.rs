@@ -6,7 +6,9 @@ use super::{
     landing::Landing,
     request::{NoRequest, Request},
 };
-use crate::{asynchronous::jobs, clock, orders, orders::Placed, slots::Slot, upstream::Upstream};
+use crate::{
+    asynchronous::jobs, candidates::Measured, clock, orders, orders::Placed, slots::Slot, upstream::Upstream,
+};
 use protocol::{Credits, Timestamp};
 use std::{
     sync::Arc,
@@ -53,6 +55,13 @@ impl Spread<'_> {
                 return false;
             }
         };
+        let measured = Measured::new(request.endpoint.path(), &request.body);
+        if let Some(too_long) = request.sought().has_no_room(&flight.upstream, &measured)
+            && self.past.lock().had_no_room(flight.task.id, &flight.upstream.name, too_long)
+        {
+            self.node.work_now.notify_one();
+            return false;
+        }
         match orders::wanted(self.node, &flight.upstream) {
             Some(worker) => self.by_order(flight, request, worker).await,
             None => self.at_engine(flight, request).await,

@@ -75,6 +75,7 @@ impl<'n> Spread<'n> {
                 && !self.node.prober.must_ask(upstream)
                 && (upstream.is_own() || orders::affordable(price, max_price))
                 && !self.past.lock().was_tried(task.id, &upstream.name)
+                && !self.past.lock().has_no_room(task.id, &upstream.name)
         });
         idle.min_by_key(|upstream| upstream.service().unwrap_or(Duration::MAX)).map(Arc::clone)
     }

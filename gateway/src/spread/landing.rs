@@ -39,8 +39,9 @@ pub(super) struct Landing<'l> {
 
 impl Spread<'_> {
     /// Closes a lease with what came of it; what it leads to is done.
-    pub(super) async fn land(&self, landing: &Landing<'_>, came: Came) {
+    pub(super) async fn land(&self, landing: &Landing<'_>, mut came: Came) {
         let task = landing.task;
+        self.note_no_room(landing, &mut came.said);
         self.note_standing(landing, &came.said);
         let believed = self.is_believed(landing, &came.said);
         let request_id = landing.placed.map_or_else(

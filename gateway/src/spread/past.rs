@@ -1,7 +1,11 @@
 //! What became of a task's earlier tries: who is not to be asked again before others, and what a first peer
 //! said of the request.
 
-use crate::{outcome::Refusal, upstream::Upstream};
+use crate::{
+    outcome::Refusal,
+    too_long::{self, TooLong},
+    upstream::Upstream,
+};
 use std::collections::HashMap;
 use work::tasks::TaskId;
 
@@ -21,6 +25,8 @@ struct Tried {
     upstreams: Vec<String>,
     /// The first peer's word that the request is wrong, and whether that is a stranger.
     verdict: Option<(Refusal, bool)>,
+    /// Those that have no room for the prompt, by name.
+    too_long: Vec<(String, TooLong)>,
 }
 
 impl Past {
@@ -59,6 +65,30 @@ impl Past {
             tried.verdict.get_or_insert((refusal, stranger));
         }
         None
+    }
+
+    /// An upstream has no room for the task's prompt: it never gets it again. Whether that is remembered.
+    pub(super) fn had_no_room(&mut self, task: TaskId, upstream: &str, too_long: TooLong) -> bool {
+        let Some(tried) = self.entry(task) else { return false };
+        tried.too_long.retain(|(name, _)| name != upstream);
+        tried.too_long.push((upstream.to_owned(), too_long));
+        true
+    }
+
+    /// How many tasks have no room somewhere.
+    pub(super) fn without_room(&self) -> usize {
+        self.tasks.values().filter(|tried| !tried.too_long.is_empty()).count()
+    }
+
+    /// Whether it has no room for it.
+    pub(super) fn has_no_room(&self, task: TaskId, upstream: &str) -> bool {
+        self.tasks.get(&task).is_some_and(|tried| tried.too_long.iter().any(|(name, _)| name == upstream))
+    }
+
+    /// What is said of a task for which nobody has room.
+    pub(super) fn largest_room(&self, task: TaskId) -> Option<TooLong> {
+        let tried = self.tasks.get(&task)?;
+        too_long::largest(tried.too_long.iter().map(|(name, too_long)| (name.as_str(), too_long)))
     }
 
     /// The task has ended.

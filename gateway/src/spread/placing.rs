@@ -83,7 +83,9 @@ impl<'n> Spread<'n> {
                 Some(0) | None => return true,
                 Some(room) => room,
             };
-            let leasing = self.leasing.lock().len();
+            // It is looked past tasks that have no room where there is a place.
+            let past = self.past.lock().without_room().min(*LISTED.end());
+            let leasing = self.leasing.lock().len() + past;
             let limit = (room * LISTED_A_PLACE).clamp(*LISTED.start(), *LISTED.end()) + leasing;
             let wanted = Wanted { limit, busy: busy.clone() };
             let listed = match self.node.work.tasks().waiting(wanted, clock::now()).await {
@@ -192,8 +194,13 @@ impl<'n> Spread<'n> {
             self.ask_about(task, kind, found, going);
             return Vec::new();
         }
+        if self.nobody_has_room(task, &found, going) {
+            return Vec::new();
+        }
         let now = Instant::now();
-        let may = |(_, upstream): &&Reachable| self.may_be_given(task, upstream, going);
+        let may = |(_, upstream): &&Reachable| {
+            !self.past.lock().has_no_room(task.id, &upstream.name) && self.may_be_given(task, upstream, going)
+        };
         let usable: Vec<&Reachable> = found.who.iter().filter(may).collect();
         let (past, warm) = (self.past.lock(), self.warm.lock());
         let seat = |(preference, upstream): &Reachable, hosts: &mut Hosts| Seat {
@@ -277,9 +284,10 @@ impl<'n> Spread<'n> {
         let past = self.past.lock();
         let now = Instant::now();
         found.who.iter().any(|(_, other)| {
+            let was_asked = past.was_tried(task.id, &other.name) || past.has_no_room(task.id, &other.name);
             other.name != refused.name
                 && !(other.is_stranger() && refused.is_stranger())
-                && !past.was_tried(task.id, &other.name)
+                && !was_asked
                 && other.candidate(0, now).standing() != Standing::LastResort
         })
     }

@@ -4,7 +4,10 @@ use super::{
     answer::{self, Answer},
     came::{Came, Papers, Said},
 };
-use crate::outcome::{Reason, Refusal, brief};
+use crate::{
+    outcome::{Reason, Refusal, brief},
+    too_long::{self, TooLong},
+};
 use bytes::Bytes;
 use protocol::{
     Order, Receipt, Signed, Verified,
@@ -68,6 +71,7 @@ fn failed(record: JobRecord, order: &Verified<Order>, cut: bool) -> Came {
     let said = match error.kind.as_str() {
         "invalid_request_error" => Said::Wrong(refusal(&error)),
         "model_not_found" => Said::Nothing(Reason::Status(404, message)),
+        too_long::CODE => Said::Nothing(Reason::TooLong(TooLong::of_job(&error.message, None))),
         "expired" => Said::Nothing(Reason::TimedOut),
         kind => Said::Nothing(Reason::Broken(format!("{}: {message}", brief(kind)))),
     };

@@ -7,6 +7,7 @@ use crate::{
     credit::{self, Admitted},
     failure::Failure,
     node::Node,
+    own_engine,
 };
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
@@ -34,7 +35,7 @@ impl Request {
         Ok(Self { path, view: RequestView::read(&body)?, body, forwarded })
     }
 
-    /// Refuses a model that this worker does not lend.
+    /// Refuses a model that this worker does not lend, and a prompt that surely has no room in it.
     pub async fn is_offered(&self, node: &Node) -> Result<(), Failure> {
         let (model, local) = (&self.view.model, node.upstreams.local());
         if local.serves(model) != Some(true) {
@@ -43,10 +44,11 @@ impl Request {
         // An engine that was never heard of may have it: it is asked, and says so itself if not.
         let offered = local.with_model(model, |model| offers(&node.config().worker, model));
         let unheard = local.serves(model).is_none() && node.config().worker.offers(model.as_str());
-        if offered.unwrap_or(unheard) {
-            return Ok(());
+        if !offered.unwrap_or(unheard) {
+            return Err(Failure::ModelNotFound { model: model.clone(), near: Vec::new() });
         }
-        Err(Failure::ModelNotFound { model: model.clone(), near: Vec::new() })
+        own_engine::refuse_too_long(node, model, self.path, &self.body)
+            .map_err(|too_long| Failure::too_long(self.path, too_long))
     }
 
     /// What credit is asked for it.
@@ -81,6 +83,9 @@ impl Request {
         Ask {
             path: self.path,
             body: self.view.apply(&self.body, &changes),
+            model: &self.view.model,
+            output_wanted: self.view.max_output,
+            native: None,
             requester: None,
             order: None,
             authorization: None,

@@ -47,13 +47,15 @@ impl Piece {
 }
 
 impl Answer {
-    /// `length` is how many tokens a text is to have.
-    pub(super) fn to(question: &Question, length: Option<u64>) -> Answer {
-        let mut random =
-            Random::of(&format!("{}\n{}", question.model, question.prompt), question.seed as u64);
+    /// `read` is what was read of the question, `length` is how many tokens a text is to have.
+    pub(super) fn to(question: &Question, read: &str, context: u64, length: Option<u64>) -> Answer {
+        let mut random = Random::of(&format!("{}\n{read}", question.model), question.seed as u64);
+        let prompt_tokens = words::count(read).max(1);
         let number = random.below(999);
         let limit =
             question.max_tokens.and_then(|limit| u64::try_from(limit).ok()).filter(|limit| *limit > 0);
+        let room = (!question.context.shift).then(|| context.saturating_sub(prompt_tokens).max(1));
+        let limit = limit.into_iter().chain(room).min();
         let (pieces, finish): (Box<dyn Iterator<Item = Piece> + Send>, _) = match &question.form {
             Form::Text => {
                 let length = length.unwrap_or_else(|| TEXT_TOKENS_MIN + random.below(TEXT_TOKENS_SPREAD));
@@ -69,7 +71,7 @@ impl Answer {
                 (Box::new(std::iter::once(Piece::Call(call))), "tool_calls")
             }
         };
-        Answer { number, prompt_tokens: question.prompt_tokens(), pieces, finish }
+        Answer { number, prompt_tokens, pieces, finish }
     }
 }
 
@@ -102,9 +104,21 @@ fn limited(length: u64, limit: Option<u64>) -> (u64, &'static str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::practice::context::{Prompt, Wanted};
+
+    fn to(question: &Question, length: Option<u64>) -> Answer {
+        Answer::to(question, "say it", 8192, length)
+    }
 
     fn question(form: Form, max_tokens: Option<i64>) -> Question {
-        Question { model: "practice:8b".to_owned(), prompt: "say it".to_owned(), seed: 1, max_tokens, form }
+        Question {
+            model: "practice:8b".to_owned(),
+            prompt: Prompt::of("say it".to_owned()),
+            context: Wanted::default(),
+            seed: 1,
+            max_tokens,
+            form,
+        }
     }
 
     fn text(answer: Answer) -> String {
@@ -119,10 +133,10 @@ mod tests {
 
     #[test]
     fn a_text_ends_at_its_limit_and_says_so() {
-        let answer = Answer::to(&question(Form::Text, Some(9)), None);
+        let answer = to(&question(Form::Text, Some(9)), None);
         assert_eq!(answer.finish, "length");
         assert_eq!(words::count(&text(answer)), 9);
-        let answer = Answer::to(&question(Form::Text, Some(0)), Some(200));
+        let answer = to(&question(Form::Text, Some(0)), Some(200));
         assert_eq!((answer.finish, words::count(&text(answer))), ("stop", 200));
     }
 
@@ -130,10 +144,9 @@ mod tests {
     fn json_is_json() {
         let schema = json!({"properties": {"a, b": {"enum": ["x:y{"]}}});
         let value: Value =
-            serde_json::from_str(&text(Answer::to(&question(Form::Schema(schema), None), Some(3)))).unwrap();
+            serde_json::from_str(&text(to(&question(Form::Schema(schema), None), Some(3)))).unwrap();
         assert_eq!(value, json!({"a, b": "x:y{"}));
-        let value: Value =
-            serde_json::from_str(&text(Answer::to(&question(Form::Json, None), None))).unwrap();
+        let value: Value = serde_json::from_str(&text(to(&question(Form::Json, None), None))).unwrap();
         assert!(value.is_object());
     }
 }

@@ -3,6 +3,7 @@
 use super::{
     answer::Piece,
     behaviour::UsageStyle,
+    context::Wanted,
     exchange::Exchange,
     openai::{self, ToolCall, Usage},
     question::{self, Form, Message, Question, Refused},
@@ -46,6 +47,7 @@ fn read(body: &[u8]) -> Result<Asked, Refused> {
     let question = Question {
         model: body.model,
         prompt: question::prompt(&body.messages)?,
+        context: Wanted::default(),
         seed: body.seed.unwrap_or(0),
         max_tokens: body.max_tokens,
         form: call.unwrap_or_else(|| form(&body.response_format)),

@@ -3,6 +3,7 @@
 use super::{
     answer::Piece,
     behaviour::UsageStyle,
+    context::{Prompt, Wanted},
     exchange::Exchange,
     openai::Usage,
     question::{self, Form, Question, Refused},
@@ -33,7 +34,9 @@ pub(super) async fn completion(Extension(exchange): Extension<Arc<Exchange>>, bo
 
 fn read(body: &[u8]) -> Result<Asked, Refused> {
     let Body { model, prompt, stream, stream_options, max_tokens, seed } = question::parse(body)?;
-    let question = Question { model, prompt, seed: seed.unwrap_or(0), max_tokens, form: Form::Text };
+    let prompt = Prompt::of(prompt);
+    let (seed, context) = (seed.unwrap_or(0), Wanted::default());
+    let question = Question { model, prompt, context, seed, max_tokens, form: Form::Text };
     Ok(Asked { question, stream: stream.unwrap_or(false), include_usage: text::asks_usage(stream_options) })
 }
 

@@ -1,11 +1,14 @@
 //! What all requests share: the models, the orders from the handle, and the counts.
 
-use super::behaviour::{Behaviour, Pace, Trouble};
+use super::{
+    Contexts, Practice,
+    behaviour::{Behaviour, Pace, Trouble},
+};
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 use protocol::ModelName;
 use std::{
-    collections::{BTreeSet, VecDeque},
+    collections::{BTreeMap, VecDeque},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 use tokio::sync::watch;
@@ -46,20 +49,24 @@ pub struct Counts {
 pub(super) struct Engine {
     pub(super) models: Vec<ModelName>,
     pub(super) pace: Pace,
+    pub(super) contexts: Contexts,
     pub(super) stop: CancellationToken,
     pub(super) counts: watch::Sender<Counts>,
     /// How often the handle let go those who hang.
     pub(super) releases: watch::Sender<u64>,
     behaviour: Mutex<Behaviour>,
     records: Mutex<VecDeque<Recorded>>,
-    loaded: Mutex<BTreeSet<ModelName>>,
+    /// With how much context.
+    loaded: Mutex<BTreeMap<ModelName, u64>>,
 }
 
 impl Engine {
-    pub(super) fn new(models: Vec<ModelName>, pace: Pace) -> Engine {
+    pub(super) fn new(practice: Practice) -> Engine {
+        let Practice { models, pace, contexts } = practice;
         Engine {
             models,
             pace,
+            contexts,
             stop: CancellationToken::new(),
             counts: watch::Sender::default(),
             releases: watch::Sender::default(),
@@ -100,12 +107,15 @@ impl Engine {
         lock(&self.records).iter().cloned().collect()
     }
 
-    pub(super) fn load(&self, model: &ModelName) {
-        lock(&self.loaded).insert(model.clone());
+    /// Loads a model with what is wanted, or anew if it was loaded with something else; gives what it runs with.
+    pub(super) fn load(&self, model: &ModelName, num_ctx: Option<u64>) -> u64 {
+        let context = num_ctx.unwrap_or(self.contexts.by_default).clamp(1, self.contexts.trained);
+        lock(&self.loaded).insert(model.clone(), context);
+        context
     }
 
-    pub(super) fn loaded(&self) -> Vec<ModelName> {
-        lock(&self.loaded).iter().cloned().collect()
+    pub(super) fn loaded(&self) -> Vec<(ModelName, u64)> {
+        lock(&self.loaded).iter().map(|(model, context)| (model.clone(), *context)).collect()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::{
     answer::Call,
+    context::TOO_LONG,
     engine::Engine,
     names,
     talk::{Talk, Unable},
@@ -54,6 +55,7 @@ pub(super) fn words_for(unable: &Unable) -> (StatusCode, String) {
     match unable {
         Unable::NoSuchModel(model) => (StatusCode::NOT_FOUND, not_found(model)),
         Unable::NoChat(model) => (StatusCode::BAD_REQUEST, format!("\"{model}\" does not support chat")),
+        Unable::TooLong => (StatusCode::BAD_REQUEST, TOO_LONG.to_owned()),
         Unable::Failing(status) => {
             (StatusCode::from_u16(*status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), ON_DEMAND.to_owned())
         }

@@ -1,6 +1,6 @@
 //! What a request asks, in whichever API it is put.
 
-use super::words;
+use super::context::{Prompt, Wanted};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -9,8 +9,8 @@ use serde_json::Value;
 pub(super) struct Question {
     /// As it was asked for, knobs included.
     pub(super) model: String,
-    /// All texts, one after the other.
-    pub(super) prompt: String,
+    pub(super) prompt: Prompt,
+    pub(super) context: Wanted,
     pub(super) seed: i64,
     /// Ollama takes 0 and less for no limit.
     pub(super) max_tokens: Option<i64>,
@@ -30,12 +30,6 @@ pub(super) enum Form {
         name: String,
         parameters: Value,
     },
-}
-
-impl Question {
-    pub(super) fn prompt_tokens(&self) -> u64 {
-        words::count(&self.prompt).max(1)
-    }
 }
 
 /// Why a question is refused with 400, in Ollama's words where it has some.
@@ -58,27 +52,25 @@ pub(super) struct Message {
 }
 
 /// The texts of all messages; the rest, such as images, is accepted unseen.
-pub(super) fn prompt(messages: &[Message]) -> Result<String, Refused> {
-    let mut prompt = String::new();
+pub(super) fn prompt(messages: &[Message]) -> Result<Prompt, Refused> {
+    let mut prompt = Prompt::default();
     for message in messages {
+        // No text and an empty one are the same to a template.
+        let mut push = |text: &str| {
+            if !text.is_empty() {
+                prompt.push(message.role == "system", format!("{text}\n"));
+            }
+        };
         match &message.content {
-            Value::String(text) => push(&mut prompt, text),
+            Value::String(text) => push(text),
             Value::Array(parts) => {
-                parts
-                    .iter()
-                    .filter_map(|part| part["text"].as_str())
-                    .for_each(|text| push(&mut prompt, text));
+                parts.iter().filter_map(|part| part["text"].as_str()).for_each(push);
             }
             Value::Null if !message.tool_calls.is_null() => (),
             _ => return Err("invalid message content type: <nil>".to_owned()),
         }
     }
     Ok(prompt)
-}
-
-fn push(prompt: &mut String, text: &str) {
-    prompt.push_str(text);
-    prompt.push('\n');
 }
 
 /// A call of the first tool, if one may be called now: after the user spoke, not after a tool did.

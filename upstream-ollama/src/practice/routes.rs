@@ -5,7 +5,7 @@ use super::{
     chat, completion, embedding,
     engine::{Engine, Recorded},
     exchange::Exchange,
-    native, openai,
+    native, native_text, openai,
 };
 use axum::{
     Router,
@@ -23,7 +23,8 @@ use std::sync::Arc;
 const BODY_BYTES_MAX: usize = 256 * 1024 * 1024;
 
 /// The paths that ask for an answer. Only these are counted and get into trouble.
-const ANSWERS: [&str; 4] = ["/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/api/chat"];
+const ANSWERS: [&str; 6] =
+    ["/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/api/chat", "/api/generate", "/api/embed"];
 
 pub(super) fn router(engine: Arc<Engine>) -> Router {
     Router::new()
@@ -32,7 +33,9 @@ pub(super) fn router(engine: Arc<Engine>) -> Router {
         .route("/api/tags", get(native::tags))
         .route("/api/ps", get(native::ps))
         .route("/api/show", post(native::show))
-        .route("/api/chat", post(native::chat))
+        .route("/api/chat", post(native_text::chat))
+        .route("/api/generate", post(native_text::generate))
+        .route("/api/embed", post(embedding::native))
         .route("/v1/models", get(openai::models))
         .route("/v1/models/{*id}", get(openai::model))
         .route("/v1/chat/completions", post(chat::chat))

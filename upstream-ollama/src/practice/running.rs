@@ -31,7 +31,7 @@ impl Running {
         let listener = tokio::net::TcpListener::from_std(listener)?;
         let addr = listener.local_addr()?;
         let url = Url::parse(&format!("http://{addr}")).map_err(io::Error::other)?;
-        let engine = Arc::new(Engine::new(practice.models, practice.pace));
+        let engine = Arc::new(Engine::new(practice));
         let stop = engine.stop.clone();
         let tasks = TaskTracker::new();
         let server = axum::serve(Listener::new(listener, engine.clone()), routes::router(engine.clone()));

@@ -3,6 +3,7 @@
 use super::{
     answer::{Answer, Call, Piece},
     behaviour::{Pace, Trouble, UsageStyle},
+    context::TooLong,
     exchange::Exchange,
     names,
     question::Question,
@@ -40,6 +41,8 @@ pub(super) enum Unable {
     NoChat(String),
     /// The name asks for this status.
     Failing(u16),
+    /// The prompt is longer than the context, and was not to be cut.
+    TooLong,
 }
 
 impl Talk {
@@ -54,11 +57,13 @@ impl Talk {
         if let Trouble::Fail { status, .. } = trouble {
             return Err(Unable::Failing(status));
         }
-        engine.load(model);
+        let context = engine.load(model, question.context.num_ctx);
+        let cut = question.context.truncate || !engine.contexts.refuses;
+        let read = question.prompt.clone().fitted(context, cut).map_err(|TooLong| Unable::TooLong)?;
         let behaviour = &exchange.behaviour;
         Ok(Talk {
             model: question.model.clone(),
-            answer: Answer::to(question, knobs.tokens.or(behaviour.answer_tokens)),
+            answer: Answer::to(question, &read, context, knobs.tokens.or(behaviour.answer_tokens)),
             tokens: 0,
             usage: behaviour.usage,
             pieces_said: 0,
