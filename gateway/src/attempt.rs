@@ -79,9 +79,7 @@ pub async fn attempt(connections: &Connections, to: &Destination, ask: &Ask<'_>)
     loop {
         let connection = match connections.open(to, fresh).await {
             Ok(connection) => connection,
-            // What was sent on the first one may have been taken.
-            Err(error) if fresh => return Outcome::Next(Reason::Broken(error.to_string())),
-            Err(error) => return Outcome::Next(no_connection(&error)),
+            Err(error) => return Outcome::Next(no_connection(&error, fresh)),
         };
         let used_before = connection.reused;
         let header = match request(to, ask) {
@@ -97,9 +95,11 @@ pub async fn attempt(connections: &Connections, to: &Destination, ask: &Ask<'_>)
     }
 }
 
-fn no_connection(error: &ConnectError) -> Reason {
+/// `again`: there was one before, and what was sent on that may have been taken.
+fn no_connection(error: &ConnectError, again: bool) -> Reason {
     match error {
         ConnectError::Tls(_) | ConnectError::Other(_) => Reason::Broken(error.to_string()),
+        _ if again => Reason::Gone(error.to_string()),
         _ => Reason::Down(error.to_string()),
     }
 }

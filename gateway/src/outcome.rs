@@ -51,6 +51,8 @@ pub struct Refusal {
 pub enum Reason {
     /// Nothing listens there.
     Down(String),
+    /// Nothing listens there any more. What was sent on a connection that was there before may have been taken.
+    Gone(String),
     /// No first byte in time.
     TimedOut,
     /// It is busy, and said for how long.
@@ -93,14 +95,19 @@ impl Reason {
             | Reason::Down(_) => true,
             // 409: taken before, and who knows what became of it. 5xx: a proxy's word counts for nothing.
             Reason::Status(status, _) => (400..500).contains(status) && *status != 409,
-            Reason::TimedOut | Reason::Broken(_) => false,
+            Reason::Gone(_) | Reason::TimedOut | Reason::Broken(_) => false,
         }
+    }
+
+    /// Whether nothing listens there now.
+    pub fn is_down(&self) -> bool {
+        matches!(self, Reason::Down(_) | Reason::Gone(_))
     }
 
     /// Whether the upstream itself is at fault, so that its breaker should know.
     pub fn is_a_failure(&self) -> bool {
         match self {
-            Reason::Down(_) | Reason::TimedOut | Reason::Broken(_) => true,
+            Reason::Down(_) | Reason::Gone(_) | Reason::TimedOut | Reason::Broken(_) => true,
             Reason::Status(status, _) => *status >= 500,
             Reason::Busy(_)
             | Reason::NoCredit { .. }
@@ -114,7 +121,7 @@ impl Reason {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Reason::Down(why) | Reason::Broken(why) => f.write_str(why),
+            Reason::Down(why) | Reason::Gone(why) | Reason::Broken(why) => f.write_str(why),
             Reason::TimedOut => f.write_str("no first byte in time"),
             Reason::Busy(_) => f.write_str("busy"),
             Reason::NoCredit { message, .. } => write!(f, "status 402, no credit: {message}"),
@@ -215,6 +222,7 @@ mod tests {
         ];
         let perhaps_taken = [
             Reason::TimedOut,
+            Reason::Gone("connection refused".into()),
             Reason::Broken("reset".into()),
             status(409),
             status(500),

@@ -202,7 +202,9 @@ fn engine_failure(node: &Node, reason: Reason, model: &ModelName, path: &str) ->
     }
     let attempts = vec![Attempted { peer: "local".into(), reason: reason.to_string() }];
     match reason {
-        Reason::Down(_) => Failure::NoUpstream { message: "this worker's engine is not up".into(), attempts },
+        Reason::Down(_) | Reason::Gone(_) => {
+            Failure::NoUpstream { message: "this worker's engine is not up".into(), attempts }
+        }
         Reason::TimedOut => Failure::UpstreamTimeout { attempts },
         Reason::Busy(retry_after) => Failure::Busy { retry_after },
         Reason::TooLong(too_long) => Failure::too_long(path, too_long),

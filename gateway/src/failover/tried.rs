@@ -53,8 +53,7 @@ impl Tried {
             return NoAnswer::Verdict(refusal, upstream, attempts);
         }
         let all = |test: fn(&Reason) -> bool| self.reasons.iter().all(|(_, reason)| test(reason));
-        let (down, timed_out) =
-            (all(|r| matches!(r, Reason::Down(_))), all(|r| matches!(r, Reason::TimedOut)));
+        let (down, timed_out) = (all(Reason::is_down), all(|r| matches!(r, Reason::TimedOut)));
         let without_it = all(|r| matches!(r, Reason::Status(404, _)));
         let no_room = all(|r| matches!(r, Reason::TooLong(_) | Reason::Status(404, _)));
         let too_long = self.reasons.iter().filter_map(|(attempted, reason)| match reason {

@@ -48,7 +48,7 @@ pub(super) fn verdict(
 
 fn next(reason: &Reason, attempts: u32) -> Verdict {
     match reason {
-        Reason::Down(_) => Verdict::Again(PutBack::Untried, AWAY),
+        Reason::Down(_) | Reason::Gone(_) => Verdict::Again(PutBack::Untried, AWAY),
         Reason::Busy(retry_after) => Verdict::Again(PutBack::Untried, *retry_after),
         Reason::Status(404, message) => Verdict::Failed(JobError::new("model_not_found", message.as_str())),
         Reason::TooLong(too_long) => Verdict::Failed(JobError::new(too_long::CODE, too_long.to_string())),

@@ -102,7 +102,7 @@ pub(super) fn costs_no_attempt(reason: &Reason) -> bool {
         | Reason::TooLong(_)
         | Reason::Down(_) => true,
         Reason::Status(status, _) => *status == 404,
-        Reason::QuoteChanged(_) | Reason::TimedOut | Reason::Broken(_) => false,
+        Reason::QuoteChanged(_) | Reason::Gone(_) | Reason::TimedOut | Reason::Broken(_) => false,
     }
 }
 

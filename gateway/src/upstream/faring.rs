@@ -90,7 +90,7 @@ impl Upstream {
         }
         match reason {
             // It is not asked again before it announces itself anew.
-            Reason::Down(why) if self.is_stranger() => self.set_down(why.clone()),
+            Reason::Down(why) | Reason::Gone(why) if self.is_stranger() => self.set_down(why.clone()),
             Reason::Status(404, _) if !self.is_own() => self.lacks(model, now),
             Reason::NoCredit { .. } => self.lends_nothing(now),
             Reason::Busy(retry_after) => self.busy(*retry_after, in_flight, now),
