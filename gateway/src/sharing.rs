@@ -55,7 +55,7 @@ pub struct Shared {
     pub announcing: bool,
     /// What it lends now.
     pub models: Vec<String>,
-    /// Tokens that this node ever earned.
+    /// Credits that this node ever earned.
     pub earned: u64,
     /// Requests of others in the engine.
     pub serving: usize,

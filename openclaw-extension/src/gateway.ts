@@ -100,8 +100,13 @@ export class Gateway {
     return each(list(await this.ask(`/ledger?limit=${limit}`), "receipts"), receipt);
   }
 
-  ask(path: string, how: Ask = {}): Promise<unknown> {
-    return ask(this.door, this.path(path), how);
+  async ask(path: string, how: Ask = {}): Promise<unknown> {
+    try {
+      return await ask(this.door, this.path(path), how);
+    } catch (error) {
+      if (!(error instanceof NoAnswer)) throw error;
+      throw new NoAnswer(`no gateway answers at ${this.place} (${error.message})`);
+    }
   }
 
   /** A gateway may stand below a path of a web server. */

@@ -68,7 +68,7 @@ export class Owner {
       return await ask(this.door, path, how);
     } catch (error) {
       if (!(error instanceof NoAnswer)) throw error;
-      throw new NoAnswer(`no node of yours answers in ${this.home} (${error.message}); start one with: lobstah up`);
+      throw new NoAnswer(`no node of yours answers in ${this.home} (${error.message})`);
     }
   }
 }

@@ -48,7 +48,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 fn describe(shared: &Shared) -> String {
-    let earned = format!("earned so far: {} tokens\n", shared.earned);
+    let earned = format!("earned so far: {} credits\n", shared.earned);
     let Some(address) = shared.listen else {
         return format!("others are not served; `lobstah share on` begins\n{earned}");
     };
