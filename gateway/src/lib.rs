@@ -38,6 +38,7 @@ pub mod node;
 pub mod observed;
 pub mod orders;
 pub mod outcome;
+pub mod owed;
 pub mod peers;
 pub mod prices;
 pub mod prober;

@@ -5,6 +5,7 @@
 
 import * as batches from "./batches.js";
 import { HOW_TO_INSTALL } from "./binary.js";
+import type { Balance } from "./books.js";
 import type { Presence } from "./gateway.js";
 import type { Command, HostConfig } from "./host.js";
 import { NoAnswer, Refused } from "./http.js";
@@ -91,7 +92,7 @@ async function status(place: Place, keeper: Keeper | undefined): Promise<string>
     return words.section(`No Lobstah gateway at ${gateway.place}`, [absence(presence, place, keeper)]);
   }
   const peers = gateway.peers();
-  const balance = gateway.balance();
+  const balance = books(place);
   const receipts = async () =>
     words.receipts(await gateway.receipts(RECEIPTS_SHOWN), (await balance).pubkey, await peers, Date.now());
   const parts = await Promise.all([
@@ -104,6 +105,12 @@ async function status(place: Place, keeper: Keeper | undefined): Promise<string>
   ]);
   const whose = keeper?.ours ? "started by this OpenClaw" : "already there";
   return [`Lobstah at ${gateway.place}: ready, ${whose}`, ...parts.flat()].join("\n\n");
+}
+
+/** The owner's socket tells more of the books, if it is that of the gateway which was asked. */
+async function books({ gateway, owner }: Place): Promise<Balance> {
+  const [told, own] = await Promise.all([gateway.balance(), owner.balance().catch(() => undefined)]);
+  return own?.pubkey === told.pubkey ? own : told;
 }
 
 function absence(presence: Presence, place: Place, keeper: Keeper | undefined): string {

@@ -4,6 +4,7 @@
 
 import { homedir } from "node:os";
 import { join } from "node:path";
+import { balance, type Balance } from "./books.js";
 import { ask, json, NoAnswer, type Ask, type Door } from "./http.js";
 import { each, flag, list, number, text, texts } from "./read.js";
 
@@ -51,6 +52,10 @@ export class Owner {
 
   async setShare(sharing: boolean): Promise<Share> {
     return share(await this.ask("/share", { method: "POST", body: json({ sharing }) }));
+  }
+
+  async balance(): Promise<Balance> {
+    return balance(await this.ask("/balance"));
   }
 
   async route(model: string): Promise<Explained> {

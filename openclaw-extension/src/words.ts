@@ -3,7 +3,8 @@
  */
 
 import type { Batch } from "./batches.js";
-import type { Account, Balance, Model, Peer, Receipt } from "./gateway.js";
+import type { Account, Balance, Receipt } from "./books.js";
+import type { Model, Peer } from "./gateway.js";
 import type { Explained, Share } from "./owner.js";
 import { isLoopback } from "./place.js";
 import { gatewayUrl } from "./settings.js";

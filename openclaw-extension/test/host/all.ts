@@ -137,6 +137,7 @@ test("/lobstah shows how things are", async () => {
   assert.match(said, /^• practice:8b/m);
   assert.match(said, /^• worker-1: ready, 3 models$/m);
   assert.match(said, /^• practice:8b by worker-[12]: [\d,]+ in, \d+ out, just now$/m);
+  assert.match(said, /^• you owe worker-[12] [\d,]+$/m);
   const explained = await openclaw.chat(`/lobstah route explain ${MODEL}`);
   assert.match(explained, /^1\. worker-[12] \(friends\): /m);
 });

@@ -46,13 +46,18 @@ export const HEALTHY = {
     pubkey: ME,
     totals: { earned: 5, spent: 5, receipts: 3 },
     self: { pubkey: ME, earned: 1290, spent: 40 },
-    peers: [
-      { pubkey: MINI, label: "mini", owedToMe: 1290, owedByMe: 40, available: 3 },
-      { pubkey: STUDIO, label: null, owedToMe: 0, owedByMe: 7, available: 3 },
-    ],
   },
   "GET /ledger": { total: 2, returned: 2, receipts: [receipt(ME, MINI, NOW - 120_000), receipt(STUDIO, ME, NOW - 7_200_000)] },
   "GET /v1/batches": { object: "list", data: [BATCH] },
+};
+
+/** What the owner is told of the same books. */
+export const BOOKS = {
+  ...HEALTHY["GET /balance"],
+  peers: [
+    { pubkey: MINI, label: "mini", owedToMe: 1290, owedByMe: 40 },
+    { pubkey: STUDIO, label: null, owedToMe: 0, owedByMe: 7 },
+  ],
 };
 
 export const SHARING = {

@@ -2,11 +2,11 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { command } from "../../src/command.js";
 import { settings } from "../../src/settings.js";
-import { chat, HEALTHY, MINI, SHARING } from "./chat.js";
+import { BOOKS, chat, HEALTHY, MINI, SHARING } from "./chat.js";
 import { folder, No, nobody, Program } from "./fakes.js";
 
 test("the overview shows models, peers, credits, receipts, batches and sharing", async (t) => {
-  const { say, fake } = await chat(t, HEALTHY, { "GET /share": SHARING }, { ours: true, trouble: undefined });
+  const { say, fake } = await chat(t, HEALTHY, { "GET /share": SHARING, "GET /balance": BOOKS }, { ours: true, trouble: undefined });
   assert.equal(
     await say(""),
     `Lobstah at ${fake.url.slice(7)}: ready, started by this OpenClaw
@@ -38,6 +38,11 @@ Sharing: on
 • 1 request of others now
 • earned so far: 1,290 credits`,
   );
+});
+
+test("the books of another node than the gateway's are not mixed into it", async (t) => {
+  const { say } = await chat(t, HEALTHY, { "GET /balance": { ...BOOKS, pubkey: MINI } });
+  assert.match(await say(""), /^Credits\n• earned 1,290, spent 40\n\n/m);
 });
 
 test("a part that cannot be had says so, and the others are shown", async (t) => {
