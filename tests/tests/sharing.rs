@@ -3,12 +3,13 @@
 
 use std::net::TcpListener;
 use stories::{
-    Answer, Engine, Home, Node, Requester, Value, World, ask,
+    Answer, Engine, Home, Lab, MeetingPlace, Node, Requester, Value, World, ask,
     client::{http, is_done},
     engine::{Behaviour, MODEL, Trouble, counts, engine},
     eventually,
     jobs::accounted,
     node::closed_port,
+    strangers::{Announced, Meeting, gateway_at, has_forgotten, knows},
 };
 
 async fn share(home: &Home, what: &str) -> Value {
@@ -92,6 +93,25 @@ async fn of_the_jobs_of_others_that_which_runs_is_finished_and_those_that_wait_g
     }
     assert_eq!(engine.handle.counts().received, 3);
     worker.home().assert_audit_is_clean().await;
+}
+
+#[tokio::test]
+async fn strangers_find_who_shares_and_lose_who_stops() {
+    let Some(lab) = Lab::start() else { return };
+    let relay = MeetingPlace::relay(&lab.host("relay")).await;
+    let meeting = Meeting::relays(&[relay.url()]);
+    let (_, gateway) = gateway_at(&lab, &meeting, |setup| setup).await;
+    let worker = Announced::start(&lab, "worker", &meeting, |setup| setup).await;
+    knows(&gateway, &worker).await;
+    let home = worker.node.home();
+    for _ in 0..2 {
+        assert_eq!(share(home, "off").await["announcing"], false);
+        has_forgotten(&gateway, &worker.id()).await;
+        assert_eq!(share(home, "on").await["announcing"], true);
+        knows(&gateway, &worker).await;
+        let answer = gateway.answer(&ask(MODEL, "hello, stranger")).await;
+        assert_eq!((answer.status, answer.header("x-lobstah-worker")), (200, Some(worker.id().as_str())));
+    }
 }
 
 #[tokio::test]
