@@ -11,6 +11,7 @@ mod place;
 mod rhythm;
 
 pub use announceable::{NotAnnounceable, Reach, announceable};
+pub use mint::Dates;
 pub use offer::{Offer, PROTOCOL};
 pub use rhythm::Tempo;
 
@@ -40,6 +41,8 @@ pub struct Setup {
     pub reach: Reach,
     /// The wall clock.
     pub clock: fn() -> Timestamp,
+    /// The dates that this node has given, whichever publisher gave them.
+    pub dates: Dates,
     /// How often. The default is right but for tests.
     pub tempo: Tempo,
 }
@@ -104,7 +107,7 @@ impl Publisher {
         let waiting =
             |(place, _): &(Url, Way)| PublishState { place: place.clone(), standing: Standing::Waiting };
         let states = watch::Sender::new(ways.iter().map(waiting).collect());
-        let mint = Arc::new(Mint::new(setup.keypair, setup.keys, setup.reach, setup.clock));
+        let mint = Arc::new(Mint::new(setup.keypair, setup.keys, setup.reach, setup.clock, setup.dates));
         Self { mint, ways, states, tempo: setup.tempo }
     }
 

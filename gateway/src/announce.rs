@@ -32,6 +32,7 @@ pub async fn run(
         trackers: trackers(config),
         reach: reach(node, config),
         clock: clock::now,
+        dates: node.dates.clone(),
         tempo: publish::Tempo::default(),
     });
     let (offers, offered) = watch::channel(None);

@@ -54,11 +54,13 @@ pub trait Handler: Send + Sync + 'static {
 pub struct Desk {
     pub node: Arc<Node>,
     pub role: Role,
+    /// Of this role alone, or of the whole node.
+    pub stopping: CancellationToken,
 }
 
 impl Handler for Desk {
     fn stopping(&self) -> &CancellationToken {
-        &self.node.stopping
+        &self.stopping
     }
 
     fn open(&self) -> &TaskTracker {

@@ -40,6 +40,7 @@ pub mod node;
 pub mod observed;
 pub mod orders;
 pub mod outcome;
+pub mod owed;
 pub mod own_engine;
 pub mod peers;
 pub mod prices;

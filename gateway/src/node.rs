@@ -19,7 +19,7 @@ use crate::{
 };
 use anyhow::Context;
 use config::{Config, Paths};
-use discovery::{PeerEntry, PeerList};
+use discovery::{PeerEntry, PeerList, publish::Dates};
 use ledger::Ledger;
 use parking_lot::Mutex;
 use protocol::{Identity, NodeId};
@@ -74,6 +74,8 @@ pub struct Node {
     pub witness: Witness,
     /// Whether others are served.
     pub sharing: Sharing,
+    /// Of what was announced and taken back.
+    pub dates: Dates,
     /// There is something to tell a worker: its next request may depend on it.
     pub settle_now: Notify,
     /// Something waits in `work`, or is to be cancelled there, since this moment.
@@ -143,6 +145,7 @@ impl Node {
             open: TaskTracker::new(),
             witness: Witness::default(),
             sharing: Sharing::default(),
+            dates: Dates::default(),
             settle_now: Notify::new(),
             work_now: Notify::new(),
             jobs_ended: broadcast::channel(JOBS_ENDED_MAX).0,

@@ -8,6 +8,7 @@ use crate::{
     failure::Failure,
     models,
     node::Node,
+    owed::{self, Owed},
     own_engine, peers, prices,
     routes::Report,
 };
@@ -48,7 +49,7 @@ pub async fn answer(
         Report::Model(id) => return models::one(node, role, id, down).await,
         Report::Route => explain(node, query).await,
         Report::Peers => peers(node, role).await,
-        Report::Balance => balance(node).await,
+        Report::Balance => balance(node, role).await,
         Report::Ledger => ledger(node, query).await,
         Report::Capacity => capacity(node).await,
         Report::Metrics => return metrics(node, role, down).await,
@@ -85,13 +86,25 @@ async fn peers(node: &Node, role: Role) -> Result<Value, Failure> {
     rows.map(|rows| json!(rows)).map_err(|error| Failure::Internal { message: error.to_string() })
 }
 
-async fn balance(node: &Node) -> Result<Value, Failure> {
+async fn balance(node: &Node, role: Role) -> Result<Value, Failure> {
     let me = Requester::Node(node.me);
     let read = node.ledger.read(move |reader| {
         Ok::<_, QueryError>((reader.totals()?, reader.account(me)?, reader.accounts(ACCOUNTS_MAX)?))
     });
     let (totals, own, accounts) = read.await.and_then(|inner| inner).map_err(|error| unreadable(&error))?;
-    Ok(balance_object(node.me, totals, own, &accounts))
+    let mut balance = balance_object(node.me, totals, own, &accounts);
+    if role == Role::Owner {
+        balance["peers"] = json!(credit(node).await?);
+    }
+    Ok(balance)
+}
+
+/// How this node stands with each other one, as `lobstah balance` shows it.
+async fn credit(node: &Node) -> Result<Vec<Owed>, Failure> {
+    let config = node.config();
+    let friends = node.friends().map_err(|error| Failure::Internal { message: error.to_string() })?;
+    let read = node.ledger.read(move |reader| owed::with_all(&config, &friends, reader)).await;
+    read.and_then(|inner| inner).map_err(|error| unreadable(&error))
 }
 
 /// The books as the first Lobstah shows them.

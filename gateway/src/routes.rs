@@ -68,6 +68,7 @@ impl<'p> Route<'p> {
             let report = match path {
                 "/route" => Report::Route,
                 "/peers" => Report::Peers,
+                "/balance" => Report::Balance,
                 _ => match path.strip_prefix("/batches/").and_then(|rest| rest.strip_suffix("/progress")) {
                     Some(id) => Report::Progress(id),
                     None => return Self::whole(role, path),
@@ -191,6 +192,7 @@ mod tests {
     #[test]
     fn each_role_has_its_own_reports() {
         assert!(Route::find(Role::Gateway, "/balance").is_some());
+        assert!(Route::find(Role::Owner, "/balance").is_some());
         assert!(Route::find(Role::Worker, "/balance").is_none());
         assert!(Route::find(Role::Worker, "/capacity").is_some());
         assert!(Route::find(Role::Gateway, "/capacity").is_none());

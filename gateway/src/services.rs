@@ -166,7 +166,7 @@ impl Listening {
         self.accepting.spawn(async move { service.start_service(Some(fds), shutdown, 1).await });
     }
 
-    /// Takes no more connections, and waits until those that are open are between two requests.
+    /// Takes no more connections. Those that are open go on until their handler stops.
     pub async fn stop(&self) {
         let _ = self.stop_accepting.send(true);
         self.accepting.close();
@@ -184,12 +184,17 @@ impl Services {
                 worker = Some(bound);
                 continue;
             }
-            let desk = Desk { node: Arc::clone(&services.node), role };
-            services.listening.serve(bound, Arc::new(desk));
+            let desk = services.desk(role);
+            services.listening.serve(bound, desk);
         }
         services.listen_to_owner();
         services.work_in_background(worker);
         services
+    }
+
+    /// For as long as the node runs.
+    fn desk(&self, role: Role) -> Arc<Desk> {
+        Arc::new(Desk { node: Arc::clone(&self.node), role, stopping: self.node.stopping.clone() })
     }
 
     /// Without its socket a node runs all the same: only commands cannot ask it.
@@ -199,7 +204,7 @@ impl Services {
             Ok(Some(listener)) => {
                 let address = path.display().to_string();
                 let config = ListenerConfig::uds(address.clone()).permissions(Permissions::from_mode(0o600));
-                let desk = Arc::new(Desk { node: Arc::clone(&self.node), role: Role::Owner });
+                let desk = self.desk(Role::Owner);
                 self.listening.accept("owner", address, listener.into_raw_fd(), config, desk);
                 self.owners_socket = Some(OwnersSocket(path));
             }

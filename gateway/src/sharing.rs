@@ -7,7 +7,7 @@ use crate::{
     exchange::Role,
     failure::Failure,
     node::Node,
-    services::{self, Bound, Listening},
+    services::{self, Bound, CannotListen, Listening},
     worker,
 };
 use http::Method;
@@ -17,6 +17,7 @@ use protocol::Requester;
 use serde::{Deserialize, Serialize};
 use std::{net::SocketAddr, sync::Arc};
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
 
 /// Wishes that wait; there is one owner.
 const WISHES_MAX: usize = 8;
@@ -54,7 +55,7 @@ pub struct Shared {
     pub announcing: bool,
     /// What it lends now.
     pub models: Vec<String>,
-    /// Tokens that this node ever earned.
+    /// Credits that this node ever earned.
     pub earned: u64,
     /// Requests of others in the engine.
     pub serving: usize,
@@ -87,6 +88,13 @@ impl Sharing {
     }
 }
 
+/// A worker that is open to others.
+struct Open {
+    listening: Listening,
+    /// Ends connections that others keep: between two requests at once, else when theirs is answered.
+    closing: CancellationToken,
+}
+
 /// Serves others as is wished for, until the node stops. `bound` is what it begins with.
 pub async fn run(node: &Arc<Node>, bound: Option<Bound>) {
     let Some(mut wishes) = node.sharing.inbox.lock().take() else { return };
@@ -97,36 +105,46 @@ pub async fn run(node: &Arc<Node>, bound: Option<Bound>) {
             () = node.stopping.cancelled() => None,
         };
         let Some(Wish { on, told }) = wish else { break };
-        let done = match (on, &open) {
-            (true, None) => services::bind(Role::Worker.as_str(), node.config().worker.listen)
-                .map(|bound| open = Some(begin(node, bound)))
-                .map_err(|error| error.to_string()),
-            (false, Some(_)) => {
-                end(node, open.take()).await;
+        let done = match (on, open.take()) {
+            (true, None) => bind(node).map(|bound| open = Some(begin(node, bound))),
+            (false, Some(was)) => {
+                end(node, was).await;
                 Ok(())
             }
-            _ => Ok(()),
+            (_, as_wished) => {
+                open = as_wished;
+                Ok(())
+            }
         };
+        let done =
+            done.map_err(|error| format!("{error}: worker.listen in lobstah.toml, read at the next start"));
         // Who asked may have left.
         let _ = told.send(done);
     }
-    end(node, open).await;
+    if let Some(open) = open {
+        end(node, open).await;
+    }
 }
 
-fn begin(node: &Arc<Node>, bound: Bound) -> Listening {
+fn bind(node: &Node) -> Result<Bound, CannotListen> {
+    services::bind(Role::Worker.as_str(), node.config().worker.listen)
+}
+
+fn begin(node: &Arc<Node>, bound: Bound) -> Open {
     let address = bound.address();
-    let listening = Listening::default();
-    listening.serve(bound, Arc::new(Desk { node: Arc::clone(node), role: Role::Worker }));
+    let (listening, closing) = (Listening::default(), node.stopping.child_token());
+    let desk = Desk { node: Arc::clone(node), role: Role::Worker, stopping: closing.clone() };
+    listening.serve(bound, Arc::new(desk));
     node.sharing.address.send_replace(Some(address));
     tracing::info!(%address, "others are served");
-    listening
+    Open { listening, closing }
 }
 
-/// What is in flight finishes.
-async fn end(node: &Node, open: Option<Listening>) {
-    let Some(listening) = open else { return };
+/// What is in flight finishes, later than this resolves.
+async fn end(node: &Node, open: Open) {
     node.sharing.address.send_replace(None);
-    listening.stop().await;
+    open.closing.cancel();
+    open.listening.stop().await;
     tracing::info!("others are not served any more");
 }
 

@@ -4,11 +4,15 @@
  */
 
 import * as batches from "./batches.js";
-import { Refused } from "./http.js";
+import { HOW_TO_INSTALL } from "./binary.js";
+import type { Balance } from "./books.js";
+import type { Presence } from "./gateway.js";
 import type { Command, HostConfig } from "./host.js";
+import { NoAnswer, Refused } from "./http.js";
 import { apiUrl, locate, type Place } from "./place.js";
 import { HELP, parse, type Question } from "./question.js";
 import type { Settings } from "./settings.js";
+import { ANOTHER_PROGRAM } from "./supervision.js";
 import * as words from "./words.js";
 
 /** What the service knows of the gateway, where it runs. */
@@ -45,8 +49,14 @@ async function reply(
   try {
     return await answer(question, place, keeper);
   } catch (error) {
-    return `That did not work: ${said(error)}`;
+    return `That did not work: ${error instanceof NoAnswer ? missing(place, keeper, error.message) : said(error)}`;
   }
+}
+
+/** Why nobody answers, and what to do, as far as it is known. */
+function missing({ start }: Place, keeper: Keeper | undefined, why: string): string {
+  if (keeper?.trouble) return keeper.trouble;
+  return start.kind === "noBinary" ? HOW_TO_INSTALL : `${why}; start one with: lobstah up`;
 }
 
 type Answerable = Exclude<Question, { kind: "help" } | { kind: "unclear" }>;
@@ -75,14 +85,14 @@ async function answer(question: Answerable, place: Place, keeper: Keeper | undef
 }
 
 /** Everything at once. A part that cannot be had says so in its place, unless this `lobstah` never had it. */
-async function status({ gateway, owner }: Place, keeper: Keeper | undefined): Promise<string> {
+async function status(place: Place, keeper: Keeper | undefined): Promise<string> {
+  const { gateway, owner } = place;
   const presence = await gateway.presence();
   if (presence.kind !== "ready") {
-    const why = keeper?.trouble ?? (presence.kind === "nobody" ? presence.why : "it is not ready");
-    return `No Lobstah gateway at ${gateway.place}: ${why}`;
+    return words.section(`No Lobstah gateway at ${gateway.place}`, [absence(presence, place, keeper)]);
   }
   const peers = gateway.peers();
-  const balance = gateway.balance();
+  const balance = books(place);
   const receipts = async () =>
     words.receipts(await gateway.receipts(RECEIPTS_SHOWN), (await balance).pubkey, await peers, Date.now());
   const parts = await Promise.all([
@@ -95,6 +105,24 @@ async function status({ gateway, owner }: Place, keeper: Keeper | undefined): Pr
   ]);
   const whose = keeper?.ours ? "started by this OpenClaw" : "already there";
   return [`Lobstah at ${gateway.place}: ready, ${whose}`, ...parts.flat()].join("\n\n");
+}
+
+/** The owner's socket tells more of the books, if it is that of the gateway which was asked. */
+async function books({ gateway, owner }: Place): Promise<Balance> {
+  const [told, own] = await Promise.all([gateway.balance(), owner.balance().catch(() => undefined)]);
+  return own?.pubkey === told.pubkey ? own : told;
+}
+
+function absence(presence: Presence, place: Place, keeper: Keeper | undefined): string {
+  switch (presence.kind) {
+    case "nobody":
+      return missing(place, keeper, presence.why);
+    case "other":
+      return ANOTHER_PROGRAM;
+    case "notReady":
+    case "ready":
+      return "it starts or stops just now; ask again";
+  }
 }
 
 async function part(name: string, make: () => Promise<string>): Promise<string[]> {

@@ -2,6 +2,7 @@
  * The gateway's HTTP routes, as far as this plugin asks them (SPEC section 6).
  */
 
+import { balance, receipt, type Balance, type Receipt } from "./books.js";
 import { ask, request, NoAnswer, type Ask, type Door } from "./http.js";
 import { each, field, list, number, text, texts } from "./read.js";
 
@@ -21,35 +22,6 @@ export interface Peer {
   source: string;
   state: string;
   models: string[];
-}
-
-/** `GET /balance`, in credits. */
-export interface Balance {
-  pubkey: string;
-  earned: number;
-  spent: number;
-  receipts: number;
-  accounts: Account[];
-}
-
-/** How things stand with one peer; from gateways that know of credit. */
-export interface Account {
-  pubkey: string;
-  label: string | undefined;
-  owedToMe: number;
-  owedByMe: number;
-  /** What it can still spend here. */
-  available: number;
-}
-
-/** One of `GET /ledger`. Times in Unix milliseconds. */
-export interface Receipt {
-  worker: string;
-  requester: string;
-  model: string;
-  inputTokens: number;
-  outputTokens: number;
-  completedAt: number;
 }
 
 /** What was found where the gateway is looked for. */
@@ -100,8 +72,13 @@ export class Gateway {
     return each(list(await this.ask(`/ledger?limit=${limit}`), "receipts"), receipt);
   }
 
-  ask(path: string, how: Ask = {}): Promise<unknown> {
-    return ask(this.door, this.path(path), how);
+  async ask(path: string, how: Ask = {}): Promise<unknown> {
+    try {
+      return await ask(this.door, this.path(path), how);
+    } catch (error) {
+      if (!(error instanceof NoAnswer)) throw error;
+      throw new NoAnswer(`no gateway answers at ${this.place} (${error.message})`);
+    }
   }
 
   /** A gateway may stand below a path of a web server. */
@@ -127,43 +104,5 @@ function peer(value: unknown): Peer | undefined {
     source: text(value, "source") ?? "",
     state: text(value, "state") ?? "unknown",
     models: texts(value, "models"),
-  };
-}
-
-function balance(value: unknown): Balance {
-  const self = field(value, "self");
-  return {
-    pubkey: text(value, "pubkey") ?? "",
-    earned: number(self, "earned") ?? 0,
-    spent: number(self, "spent") ?? 0,
-    receipts: number(field(value, "totals"), "receipts") ?? 0,
-    accounts: each(list(value, "peers"), account),
-  };
-}
-
-function account(value: unknown): Account | undefined {
-  const pubkey = text(value, "pubkey");
-  if (!pubkey) return undefined;
-  return {
-    pubkey,
-    label: text(value, "label"),
-    owedToMe: number(value, "owedToMe") ?? 0,
-    owedByMe: number(value, "owedByMe") ?? 0,
-    available: number(value, "available") ?? 0,
-  };
-}
-
-function receipt(value: unknown): Receipt | undefined {
-  const inner = field(value, "receipt");
-  const worker = text(inner, "workerPubkey");
-  const model = text(inner, "model");
-  if (!worker || !model) return undefined;
-  return {
-    worker,
-    model,
-    requester: text(inner, "requesterPubkey") ?? "",
-    inputTokens: number(inner, "inputTokens") ?? 0,
-    outputTokens: number(inner, "outputTokens") ?? 0,
-    completedAt: number(inner, "completedAt") ?? 0,
   };
 }

@@ -4,6 +4,7 @@
 
 import { homedir } from "node:os";
 import { join } from "node:path";
+import { balance, type Balance } from "./books.js";
 import { ask, json, NoAnswer, type Ask, type Door } from "./http.js";
 import { each, flag, list, number, text, texts } from "./read.js";
 
@@ -53,6 +54,10 @@ export class Owner {
     return share(await this.ask("/share", { method: "POST", body: json({ sharing }) }));
   }
 
+  async balance(): Promise<Balance> {
+    return balance(await this.ask("/balance"));
+  }
+
   async route(model: string): Promise<Explained> {
     const value = await this.ask(`/route?model=${encodeURIComponent(model)}`);
     return {
@@ -68,7 +73,7 @@ export class Owner {
       return await ask(this.door, path, how);
     } catch (error) {
       if (!(error instanceof NoAnswer)) throw error;
-      throw new NoAnswer(`no node of yours answers in ${this.home} (${error.message}); start one with: lobstah up`);
+      throw new NoAnswer(`no node of yours answers in ${this.home} (${error.message})`);
     }
   }
 }

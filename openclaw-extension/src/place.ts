@@ -79,16 +79,16 @@ function gatewayAt(base: URL, apiKey: string | undefined): Gateway {
 
 function startOf(binary: string | undefined, base: URL, listen: string): Start {
   // Without the program nobody knows where it would listen, but it would be on this machine.
-  if (!binary && isLoopback(base)) return { kind: "noBinary" };
+  if (!binary && isLoopback(base.hostname)) return { kind: "noBinary" };
   if (!binary || !same(base, reachable(listen))) return { kind: "elsewhere", listen };
   return { kind: "up", binary };
 }
 
 function same(one: URL, other: URL): boolean {
-  const place = (url: URL) => `${url.protocol}//${isLoopback(url) ? "loopback" : url.hostname}:${url.port}`;
+  const place = (url: URL) => `${url.protocol}//${isLoopback(url.hostname) ? "loopback" : url.hostname}:${url.port}`;
   return place(one) === place(other);
 }
 
-function isLoopback({ hostname }: URL): boolean {
+export function isLoopback(hostname: string): boolean {
   return hostname === "localhost" || hostname === "[::1]" || /^127(\.\d+){3}$/.test(hostname);
 }

@@ -20,7 +20,7 @@ export const HELP = [
   "/lobstah share on, off or status: serve others from this machine",
   "/lobstah batch: the batches",
   "/lobstah batch run FILE: start one from a file of this machine",
-  "/lobstah batch status ID, or cancel ID",
+  "/lobstah batch status ID or cancel ID: one of them",
   "/lobstah route explain MODEL: who would be asked, and why",
 ].join("\n");
 
@@ -56,7 +56,7 @@ function share(wanted: string, said: string): Question {
 }
 
 function batch(verb: string, rest: string, said: string): Question {
-  if (verb === "" || verb === "list") return { kind: "batches" };
+  if (verb === "" || verb === "list" || (verb === "status" && rest === "")) return { kind: "batches" };
   if (rest === "") return { kind: "unclear", said };
   switch (verb) {
     case "run":

@@ -31,6 +31,8 @@ export interface Step {
   act: "nothing" | "start" | "stop";
 }
 
+export const ANOTHER_PROGRAM = "another program has its port; stop that, or set gateway.listen in lobstah.toml";
+
 /** A child that is not ready by then hangs. */
 export const READY_WITHIN_MS = 30_000;
 
@@ -97,7 +99,7 @@ function alone(state: State, { now, presence, start }: Seen): Step {
     case "notReady":
       return { state: { kind: "looking" }, act: "nothing" };
     case "other":
-      return helpless("another program has its port; stop that, or set gateway.listen in lobstah.toml");
+      return helpless(ANOTHER_PROGRAM);
     case "nobody":
       break;
   }

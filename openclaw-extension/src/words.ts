@@ -3,8 +3,11 @@
  */
 
 import type { Batch } from "./batches.js";
-import type { Account, Balance, Model, Peer, Receipt } from "./gateway.js";
+import type { Account, Balance, Receipt } from "./books.js";
+import type { Model, Peer } from "./gateway.js";
 import type { Explained, Share } from "./owner.js";
+import { isLoopback } from "./place.js";
+import { gatewayUrl } from "./settings.js";
 
 /** More are counted, and not named. */
 const LISTED_MAX = 8;
@@ -23,8 +26,9 @@ export function some(lines: readonly string[], max = LISTED_MAX): string[] {
   return more > 0 ? [...lines.slice(0, max), `and ${more} more`] : [...lines];
 }
 
-export function counted(count: number, noun: string, plural = `${noun}s`): string {
-  return `${grouped(count)} ${count === 1 ? noun : plural}`;
+export function counted(count: number, noun: string): string {
+  if (count === 0) return `no ${noun}`;
+  return `${grouped(count)} ${count === 1 ? noun : `${noun}s`}`;
 }
 
 /** 12,345 */
@@ -54,21 +58,36 @@ export function ago(then: number, now: number): string {
 }
 
 export function models(models: readonly Model[]): string {
+  if (models.length === 0) return section("Models: none yet", ["get one with: ollama pull llama3.2"]);
   const lines = models.map(({ id, contextLength }) => {
     const context = contextLength ? `, ${grouped(contextLength)} tokens` : "";
     return cut(id) + context;
   });
-  return section(models.length === 0 ? "Models: none yet" : `Models (${models.length})`, some(lines));
+  return section(`Models (${models.length})`, some(lines));
 }
 
 /** Friends come first, as the gateway sends them. */
 export function peers(peers: readonly Peer[], max: number): string {
-  if (peers.length === 0) return "Peers: none yet (lobstah peers add KEY URL)";
+  if (peers.length === 0) return section("Peers: none yet", ["add a friend: lobstah peers add KEY URL"]);
   const lines = peers.map((peer) => {
     const stranger = peer.source === "nostr" || peer.source === "tracker" ? "stranger, " : "";
-    return `${nameOf(peer)}: ${stranger}${peer.state}, ${counted(peer.models.length, "model")}`;
+    return `${nameOf(peer)}: ${stranger}${faring(peer.state)}, ${counted(peer.models.length, "model")}`;
   });
   return section(`Peers (${peers.length})`, some(lines, max));
+}
+
+/** A gateway's word for how a peer fares, said to people. */
+function faring(state: string): string {
+  switch (state) {
+    case "admitting":
+      return "ready";
+    case "tripped":
+      return "rests after failures";
+    case "unknown":
+      return "not asked yet";
+    default:
+      return cut(state);
+  }
 }
 
 export function peersAtLength(list: readonly Peer[]): string {
@@ -103,24 +122,35 @@ export function receipts(receipts: readonly Receipt[], me: string, known: readon
 }
 
 export function share(share: Share): string {
-  if (!share.sharing) return section("Sharing: off", [`earned so far: ${grouped(share.earned)}`]);
+  const earned = `earned so far: ${share.earned === 0 ? "nothing" : counted(share.earned, "credit")}`;
+  if (!share.sharing) return section("Sharing: off", [earned, "/lobstah share on begins"]);
   return section("Sharing: on", [
-    share.listen ? `listens on ${share.listen}` : "does not listen yet",
-    share.announcing ? "announced to the network" : "not announced: friends reach it, strangers do not find it",
-    `lends ${share.models.length === 0 ? "no model" : some(share.models.map(cut), 4).join(", ")}`,
+    ...listening(share.listen),
+    share.announcing ? "announced to the network" : "not announced: strangers do not find it",
+    share.models.length > 0
+      ? `lends ${some(share.models.map(cut), 4).join(", ")}`
+      : "lends no model: is Ollama up, and does worker.models name any that it has?",
     `${counted(share.serving, "request")} of others now`,
-    `earned so far: ${grouped(share.earned)}`,
+    earned,
   ]);
 }
 
-export function batches(list: readonly Batch[]): string {
-  if (list.length === 0) return "Batches: none";
-  return section(`Batches (${list.length})`, some(list.map((one) => `${one.id}: ${progress(one)}`)));
+function listening(listen: string | undefined): string[] {
+  if (!listen) return [];
+  const alone = isLoopback(gatewayUrl(listen)?.hostname ?? "");
+  return [`listens on ${listen}`, ...(alone ? ["only this machine reaches that: set worker.listen in lobstah.toml"] : [])];
 }
 
+export function batches(list: readonly Batch[]): string {
+  if (list.length === 0) return section("Batches: none", ["start one: /lobstah batch run FILE"]);
+  return section(`Batches (${list.length})`, some(list.map((one) => `${progress(one)}: ${one.id}`)));
+}
+
+/** `filesUrl` is where the gateway has files. */
 export function batch(one: Batch, filesUrl: string): string {
   const file = (what: string, id: string | undefined) => (id ? [`${what}: ${filesUrl}/${id}/content`] : []);
-  return section(`Batch ${one.id}: ${progress(one)}`, [
+  return section(`Batch ${progress(one)}`, [
+    one.id,
     ...some(one.errors, 3),
     ...file("answers", one.outputFile),
     ...file("errors", one.errorFile),

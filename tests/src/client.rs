@@ -204,6 +204,12 @@ impl Node {
         Stream::of(self.chat(body)).await
     }
 
+    /// Through the socket that only the owner can open.
+    pub async fn owner_json(&self, path: &str) -> Value {
+        let client = tool().unix_socket(self.home().file("lobstah.sock")).build().unwrap();
+        Answer::of(client.get(format!("http://lobstah{path}"))).await.json()
+    }
+
     pub async fn get_json(&self, path: &str) -> Value {
         let answer = Answer::of(self.get(path)).await;
         assert_eq!(answer.status, 200, "{path}: {}", answer.body);

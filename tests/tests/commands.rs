@@ -8,13 +8,14 @@ use stories::{
     rogue_worker::new_key,
 };
 
-const COMMANDS: [&str; 23] = [
+const COMMANDS: [&str; 24] = [
     "",
     "demo",
     "up",
     "keygen",
     "worker",
     "worker start",
+    "share",
     "router start",
     "peers add",
     "peers remove",

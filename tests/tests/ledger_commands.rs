@@ -27,6 +27,22 @@ async fn balance_shows_what_the_running_node_shows() {
 }
 
 #[tokio::test]
+async fn whom_a_node_owes_its_owner_is_told_and_no_tool() {
+    let world = World::start().await;
+    world.gateway.answer(&ask(MODEL, "earn something")).await;
+    let gateway = &world.gateway;
+    let told = eventually("both show the same", async || {
+        let told = gateway.owner_json("/balance").await;
+        (told == gateway.home().run(&["balance", "--json"]).await.ok().json()).then_some(told)
+    })
+    .await;
+    let with = &told["peers"][0];
+    assert_eq!((&with["pubkey"], with["owedToMe"].as_u64()), (&json!(world.worker.id), Some(0)), "{told}");
+    assert!(with["owedByMe"].as_u64().unwrap() > 0, "{told}");
+    assert_eq!(gateway.get_json("/balance").await.get("peers"), None);
+}
+
+#[tokio::test]
 async fn receipts_are_listed_newest_first_beside_the_running_node() {
     let world = World::start().await;
     for at in 0..3 {

@@ -30,12 +30,36 @@ pub(crate) struct Mint {
     keys: Keys,
     reach: Reach,
     clock: fn() -> Timestamp,
+    dates: Dates,
     state: Mutex<State>,
+}
+
+/// The last date that a node gave to what it published. It outlives a publisher: relays do not take what is
+/// dated like the word that took back what was there before.
+#[derive(Clone, Debug, Default)]
+pub struct Dates(Arc<Mutex<Option<Stamp>>>);
+
+impl Dates {
+    /// A later date than any before.
+    fn next(&self, now: Timestamp) -> Stamp {
+        let mut last = self.0.lock();
+        let next = Stamp::after(*last, now);
+        *last = Some(next);
+        next
+    }
+
+    /// The same for trackers, which date by the millisecond: no second is used up for them.
+    fn next_within(&self, now: Timestamp) -> Timestamp {
+        let mut last = self.0.lock();
+        let next = Stamp::after(*last, now);
+        let created_at = last.map_or(0, |last| last.created_at.min(next.created_at));
+        *last = Some(Stamp { created_at, ..next });
+        next.announced_at
+    }
 }
 
 #[derive(Debug, Default)]
 struct State {
-    stamp: Option<Stamp>,
     last: Option<Arc<Minted>>,
     /// The word that took it back, if that was the last word.
     deletion: Option<(Vec<EventId>, Event)>,
@@ -67,8 +91,14 @@ impl Stamp {
 }
 
 impl Mint {
-    pub(crate) fn new(keypair: Keypair, keys: Keys, reach: Reach, clock: fn() -> Timestamp) -> Self {
-        Self { keypair, keys, reach, clock, state: Mutex::default() }
+    pub(crate) fn new(
+        keypair: Keypair,
+        keys: Keys,
+        reach: Reach,
+        clock: fn() -> Timestamp,
+        dates: Dates,
+    ) -> Self {
+        Self { keypair, keys, reach, clock, dates, state: Mutex::default() }
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -89,11 +119,13 @@ impl Mint {
         {
             return Ok(Arc::clone(last));
         }
-        let stamp = Stamp::after(state.stamp, self.now());
+        let mut dated = self.dates.0.lock();
+        let stamp = Stamp::after(*dated, self.now());
         let announcement = self.sign(offer, stamp.announced_at)?;
         let event = announcement_event(&announcement, &self.keys, stamp.created_at);
         let minted = Arc::new(Minted { offer: offer.clone(), announcement, event, at: Instant::now() });
-        *state = State { stamp: Some(stamp), last: Some(Arc::clone(&minted)), deletion: None };
+        *dated = Some(stamp);
+        *state = State { last: Some(Arc::clone(&minted)), deletion: None };
         Ok(minted)
     }
 
@@ -103,10 +135,9 @@ impl Mint {
         if let Some((_, deletion)) = state.deletion.as_ref().filter(|(deleted, _)| deleted == events) {
             return deletion.clone();
         }
-        let stamp = Stamp::after(state.stamp, self.now());
+        let stamp = self.dates.next(self.now());
         let deletion = deletion_event(events, &self.keys, stamp.created_at);
-        *state =
-            State { stamp: Some(stamp), last: None, deletion: Some((events.to_vec(), deletion.clone())) };
+        *state = State { last: None, deletion: Some((events.to_vec(), deletion.clone())) };
         deletion
     }
 
@@ -119,12 +150,8 @@ impl Mint {
     /// next one.
     pub(crate) fn unannounce(&self) -> Unannounce {
         let state = &mut *self.state.lock();
-        let next = Stamp::after(state.stamp, self.now());
-        // Trackers date by the millisecond; no second is used up for them.
-        let created_at = state.stamp.map_or(0, |last| last.created_at.min(next.created_at));
-        state.stamp = Some(Stamp { created_at, ..next });
         state.last = None;
-        Unannounce::sign(&self.keypair, next.announced_at)
+        Unannounce::sign(&self.keypair, self.dates.next_within(self.now()))
     }
 
     /// Signs what others will read: where all of it is too long, the models' speeds are left out.
@@ -160,7 +187,12 @@ mod tests {
     const NOW: Timestamp = Timestamp::from_millis(1_790_000_000_500);
 
     fn mint() -> Mint {
-        Mint::new(Keypair::from_seed(&[1; 32]), Keys::generate(), Reach::Internet, || NOW)
+        dated(&Dates::default())
+    }
+
+    fn dated(dates: &Dates) -> Mint {
+        let keypair = Keypair::from_seed(&[1; 32]);
+        Mint::new(keypair, Keys::generate(), Reach::Internet, || NOW, dates.clone())
     }
 
     #[test]
@@ -195,6 +227,19 @@ mod tests {
         assert!(deletion.created_at > changed.event.created_at);
         let again = mint.announcement(&other, start).unwrap();
         assert!(again.event.created_at > deletion.created_at);
+    }
+
+    #[test]
+    fn who_publishes_again_dates_it_later_than_the_word_that_took_it_back() {
+        let dates = Dates::default();
+        let before = dated(&dates);
+        let first = before.announcement(&offer(), Instant::now()).unwrap();
+        let deletion = before.deletion(&[first.event.id]);
+        before.unannounce();
+        let left = dates.0.lock().unwrap();
+        let again = dated(&dates).announcement(&offer(), Instant::now()).unwrap();
+        assert!(again.event.created_at > deletion.created_at);
+        assert!(again.announcement.announced_at > left.announced_at);
     }
 
     #[test]

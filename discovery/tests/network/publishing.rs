@@ -5,7 +5,7 @@ use super::{
     tracker::Tracker,
 };
 use discovery::{
-    publish::{Offer, PublishState, Publisher, Reach, Setup, Standing, Tempo},
+    publish::{Dates, Offer, PublishState, Publisher, Reach, Setup, Standing, Tempo},
     relays::{DeafEar, Pace, Relays},
     tracker::Client,
 };
@@ -78,6 +78,7 @@ impl Publishing {
             trackers,
             reach: Reach::Internet,
             clock,
+            dates: Dates::default(),
             tempo: HURRY,
         });
         let (states, (offers, offered)) = (publisher.states(), watch::channel(offer));

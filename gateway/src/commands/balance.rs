@@ -1,14 +1,20 @@
 //! `lobstah balance`
 
 mod network;
-mod owed;
 
 use super::{Home, print, print_json, table};
-use crate::reports;
+use crate::{
+    owed::{self, Owed},
+    reports,
+};
 use discovery::PeerEntry;
 use ledger::{Account, Ledger};
 use protocol::Requester;
 use std::process::ExitCode;
+
+/// Of [`credit_row`].
+const CREDIT_HEADER: [&str; 8] =
+    ["credit with", "owed to me", "owed by me", "claimed", "disputed", "reserved", "line", "available"];
 
 /// More accounts than this are not listed; the totals count all.
 const ACCOUNTS_MAX: usize = 1000;
@@ -57,8 +63,8 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         print(&format!("\n{}", table::render(&header, &rows)))?;
     }
     if !credit.is_empty() {
-        let rows: Vec<Vec<String>> = credit.iter().map(owed::Owed::row).collect();
-        print(&format!("\n{}", table::render(&owed::HEADER, &rows)))?;
+        let rows: Vec<Vec<String>> = credit.iter().map(credit_row).collect();
+        print(&format!("\n{}", table::render(&CREDIT_HEADER, &rows)))?;
         print("credit is between two nodes: what one owes you buys nothing at another\n")?;
     }
     if let Some(network) = network {
@@ -72,4 +78,18 @@ fn row(who: &Requester, account: &Account, peers: &[PeerEntry]) -> Vec<String> {
         peers.iter().find(|peer| Requester::Node(peer.pubkey) == *who).and_then(|peer| peer.label.clone());
     let numbers = [account.earned, account.spent, account.receipts].map(|number| number.to_string());
     [vec![label.unwrap_or_else(|| "-".into())], numbers.to_vec(), vec![who.to_string()]].concat()
+}
+
+fn credit_row(owed: &Owed) -> Vec<String> {
+    let who = owed.label.clone().unwrap_or_else(|| owed.pubkey.chars().take(12).collect());
+    let numbers = [
+        owed.owed_to_me,
+        owed.owed_by_me,
+        owed.claimed,
+        owed.disputed,
+        owed.reserved,
+        owed.line,
+        owed.available,
+    ];
+    std::iter::once(who).chain(numbers.map(|number| number.to_string())).collect()
 }

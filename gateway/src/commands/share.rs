@@ -48,18 +48,23 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 fn describe(shared: &Shared) -> String {
-    let earned = format!("earned so far: {} tokens\n", shared.earned);
+    let earned = format!("earned so far: {} credits\n", shared.earned);
     let Some(address) = shared.listen else {
         return format!("others are not served; `lobstah share on` begins\n{earned}");
     };
     let announced = if shared.announcing { ", announced to strangers" } else { "" };
+    let alone = if address.ip().to_canonical().is_loopback() {
+        "only this machine reaches that address; set worker.listen in lobstah.toml for others\n"
+    } else {
+        ""
+    };
     let models = if shared.models.is_empty() {
         "no model: is Ollama up, and does worker.models name any that it has?".to_owned()
     } else {
         shared.models.join(", ")
     };
     format!(
-        "others are served at http://{address}{announced}\nlent: {models}\nnow: {}\n{earned}",
+        "others are served at http://{address}{announced}\n{alone}lent: {models}\nnow: {}\n{earned}",
         counted(shared.serving, "request")
     )
 }

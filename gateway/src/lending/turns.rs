@@ -26,6 +26,7 @@ pub async fn run(node: &Node) {
     let mut look = interval(LOOK_EVERY);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut looks = 0;
+    let mut sharing = node.sharing.changes();
     let mut want_room = begin(node, &mut under_way).await;
     loop {
         tokio::select! {
@@ -33,6 +34,7 @@ pub async fn run(node: &Node) {
             () = node.stopping.cancelled() => break,
             Some(()) = under_way.next() => {}
             () = node.lending.wake.notified() => {}
+            Ok(()) = sharing.changed() => {}
             _ = look.tick() => {
                 looks += 1;
                 tidy(node, looks % LOOKS_A_CLAIM == 0).await;
@@ -60,9 +62,9 @@ impl Lending {
     }
 }
 
-/// Begins jobs while there is room; says whether some wait for it.
+/// Begins jobs while others are served and there is room; says whether some wait for it.
 async fn begin<'n>(node: &'n Node, under_way: &mut UnderWay<'n>) -> bool {
-    loop {
+    while node.sharing.is_on() {
         let lent = node.work.lent();
         // Looked at first, since a place that is taken and given back could be missed by a request.
         match lent.waits(clock::now()).await {
@@ -77,6 +79,7 @@ async fn begin<'n>(node: &'n Node, under_way: &mut UnderWay<'n>) -> bool {
             Err(error) => return warn(&error),
         }
     }
+    false
 }
 
 fn warn(error: &work::StoreError) -> bool {
@@ -84,12 +87,10 @@ fn warn(error: &work::StoreError) -> bool {
     false
 }
 
-/// A place that neither the owner nor anybody who waits for an answer uses, while others are served; see the
-/// module of lending.
+/// A place that neither the owner nor anybody who waits for an answer uses; see the module of lending.
 fn room(node: &Node) -> Option<Slot> {
     let (engine, local) = (&node.engine, node.upstreams.local());
-    let well = node.sharing.is_on()
-        && local.inventory().up
+    let well = local.inventory().up
         && local.admission(Instant::now()) != Admission::Tripped
         && node.cannot_keep_receipts().is_none();
     let used = engine.lane.in_flight() + local.lane.in_flight();

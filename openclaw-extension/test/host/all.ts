@@ -8,8 +8,7 @@ import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { after, before, test, type TestContext } from "node:test";
-import { Refused } from "../../src/http.js";
+import { after, before, test } from "node:test";
 import { Owner } from "../../src/owner.js";
 import { field, list, text, texts } from "../../src/read.js";
 import { freeAddress, Grid, MODEL } from "./grid.js";
@@ -40,16 +39,11 @@ after(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-/** Whether this `lobstah` has it; if not, the test is skipped and says so. */
-async function knows(t: TestContext, what: string, question: () => Promise<unknown>): Promise<boolean> {
-  try {
-    await question();
-    return true;
-  } catch (error) {
-    if (!(error instanceof Refused && error.code === "not_found")) throw error;
-    t.skip(`this lobstah does not know ${what} yet`);
-    return false;
-  }
+/** A request that comes without OpenClaw: of somebody else. */
+function asksOfWorker(listen: string): Promise<Response> {
+  const body = JSON.stringify({ model: MODEL, messages: [{ role: "user", content: "Say something." }] });
+  const headers = { "content-type": "application/json" };
+  return fetch(`http://${listen}/v1/chat/completions`, { method: "POST", headers, body });
 }
 
 function spoke(turn: Turn): void {
@@ -141,37 +135,43 @@ test("/lobstah shows how things are", async () => {
   const said = await openclaw.chat("/lobstah");
   assert.match(said, /: ready, started by this OpenClaw$/m);
   assert.match(said, /^• practice:8b/m);
-  assert.match(said, /^• worker-1: admitting, 3 models$/m);
+  assert.match(said, /^• worker-1: ready, 3 models$/m);
   assert.match(said, /^• practice:8b by worker-[12]: [\d,]+ in, \d+ out, just now$/m);
+  assert.match(said, /^• you owe worker-[12] [\d,]+$/m);
   const explained = await openclaw.chat(`/lobstah route explain ${MODEL}`);
   assert.match(explained, /^1\. worker-[12] \(friends\): /m);
 });
 
-test("/lobstah share turns serving others on and off", async (t) => {
-  if (!(await knows(t, "sharing", () => owner.share()))) return;
-  assert.match(await openclaw.chat("/lobstah share on"), /^Sharing: on$/m);
-  assert.equal((await owner.share()).sharing, true);
+test("/lobstah share turns serving others on and off", async () => {
+  assert.match(await openclaw.chat("/lobstah share"), /^Sharing: off\n• earned so far: nothing$/m);
+  const on = await openclaw.chat("/lobstah share on");
+  assert.match(on, /^Sharing: on\n• listens on 127\.0\.0\.1:\d+\n• only this machine reaches that.*\n• not announced/m);
+  assert.match(on, /^• lends .*practice:8b/m);
+  const { listen = "" } = await owner.share();
+  assert.equal((await asksOfWorker(listen)).status, 200);
+  assert.match(await openclaw.chat("/lobstah share status"), /^• earned so far: \d+ credits$/m);
   assert.match(await openclaw.chat("/lobstah share off"), /^Sharing: off$/m);
   assert.equal((await owner.share()).sharing, false);
+  await assert.rejects(asksOfWorker(listen));
 });
 
-test("/lobstah batch runs a file", async (t) => {
-  if (!(await knows(t, "batches", () => grid.gateway.ask("/v1/batches")))) return;
+test("/lobstah batch runs a file", async () => {
   const body = { model: MODEL, messages: [{ role: "user", content: "Say something." }] };
   const path = join(folder, "batch.jsonl");
   writeFileSync(path, `${JSON.stringify({ custom_id: "1", method: "POST", url: "/v1/chat/completions", body })}\n`);
-  const id = /^Batch (\S+):/.exec(await openclaw.chat(`/lobstah batch run ${path}`))?.[1] ?? "";
+  const id = /^Batch .*\n• (batch_\w+)$/m.exec(await openclaw.chat(`/lobstah batch run ${path}`))?.[1] ?? "";
   await eventually("the batch is done", async () =>
-    /: completed, 1 of 1 done$/m.test(await openclaw.chat(`/lobstah batch status ${id}`)),
+    /^Batch completed, 1 of 1 done$/m.test(await openclaw.chat(`/lobstah batch status ${id}`)),
   );
 });
 
 test("each answer has its receipt, in the gateway's ledger and in its worker's", async () => {
-  const received = grid.home.signatures();
-  const served = grid.workers.flatMap((worker) => worker.home.signatures());
-  // A command's, a turn's, a call and what came of it, and two that another worker gave.
-  assert.ok(received.length >= 6, `${received.length} receipts`);
+  const received = grid.home.signatures("others");
+  const served = grid.workers.flatMap((worker) => worker.home.signatures("own"));
+  // A command's, a turn's, a call and what came of it, two that another worker gave, and a batch's.
+  assert.ok(received.length >= 7, `${received.length} receipts`);
   assert.deepEqual(received.filter((signature) => !served.includes(signature)), []);
+  assert.equal(grid.home.signatures("own").length, 1, "for what it did while it shared");
   for (const home of [grid.home, ...grid.workers.map((worker) => worker.home)]) assert.equal(home.findings(), 0);
 });
 

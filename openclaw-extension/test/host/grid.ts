@@ -8,7 +8,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { createServer, type AddressInfo } from "node:net";
 import { join } from "node:path";
 import { Gateway } from "../../src/gateway.js";
-import { each, number, text } from "../../src/read.js";
+import { each, field, number, text } from "../../src/read.js";
 import { Door, PracticeEngine } from "./engine.js";
 import { eventually } from "./patience.js";
 
@@ -41,9 +41,12 @@ class Home {
     writeFileSync(join(this.path, "lobstah.toml"), toml);
   }
 
-  /** The signatures of the receipts in its ledger. */
-  signatures(): string[] {
-    return each(this.json("receipts", "list", "--json"), (one) => text(one, "signature"));
+  /** The signatures of the receipts in its ledger for what it did itself, or for what others did. */
+  signatures(whose: "own" | "others"): string[] {
+    return each(this.json("receipts", "list", "--json"), (one) => {
+      const own = text(field(one, "receipt"), "workerPubkey") === this.key;
+      return own === (whose === "own") ? text(one, "signature") : undefined;
+    });
   }
 
   /** What an audit of the ledger finds: nothing, where all is well. */
@@ -99,7 +102,11 @@ export class Grid {
 [gateway]
 listen = "${listen}"
 [ollama]
-url = "http://${await freeAddress()}"
+url = "${engine.url}"
+[worker]
+listen = "${await freeAddress()}"
+[credit]
+anonymous = ${PLENTY}
 [[routes]]
 model = "*"
 to = ["friends"]
@@ -135,7 +142,6 @@ ${friends.join("")}`);
     }
     this.engine.stop();
   }
-
 }
 
 async function worker(lobstah: string, path: string, engine: PracticeEngine, requester: string): Promise<Worker> {

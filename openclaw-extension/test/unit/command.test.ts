@@ -1,80 +1,12 @@
 import assert from "node:assert/strict";
-import { writeFileSync } from "node:fs";
-import { join } from "node:path";
-import { test, type TestContext } from "node:test";
-import { command, type Keeper } from "../../src/command.js";
+import { test } from "node:test";
+import { command } from "../../src/command.js";
 import { settings } from "../../src/settings.js";
-import { Fake, folder, No, nobody } from "./fakes.js";
-
-const ME = `lob1${"a".repeat(64)}`;
-const MINI = `lob1${"b".repeat(64)}`;
-const STUDIO = `lob1${"c".repeat(64)}`;
-const NOW = Date.now();
-
-const receipt = (worker: string, requester: string, completedAt: number) => ({
-  receipt: {
-    version: 1,
-    workerPubkey: worker,
-    requesterPubkey: requester,
-    model: "llama3.1:8b",
-    inputTokens: 1234,
-    outputTokens: 56,
-    completedAt,
-  },
-  signature: "00",
-});
-
-const BATCH = {
-  id: "batch_1",
-  object: "batch",
-  status: "in_progress",
-  input_file_id: "file-1",
-  output_file_id: null,
-  request_counts: { total: 40, completed: 12, failed: 1 },
-};
-
-const HEALTHY = {
-  "GET /v1/models": {
-    data: [{ id: "llama3.1:8b", context_length: 131072 }, { id: "qwen3:32b", owned_by: "lobstah:mini" }],
-  },
-  "GET /peers": [
-    { pubkey: MINI, url: "http://mini:17474", label: "mini", source: "added", models: ["qwen3:32b"], state: "admitting" },
-    { pubkey: STUDIO, url: "http://s:17474", label: null, source: "nostr", models: [], state: "down" },
-  ],
-  "GET /balance": {
-    pubkey: ME,
-    totals: { earned: 5, spent: 5, receipts: 3 },
-    self: { pubkey: ME, earned: 1290, spent: 40 },
-    peers: [
-      { pubkey: MINI, label: "mini", owedToMe: 1290, owedByMe: 40, available: 3 },
-      { pubkey: STUDIO, label: null, owedToMe: 0, owedByMe: 7, available: 3 },
-    ],
-  },
-  "GET /ledger": { total: 2, returned: 2, receipts: [receipt(ME, MINI, NOW - 120_000), receipt(STUDIO, ME, NOW - 7_200_000)] },
-  "GET /v1/batches": { object: "list", data: [BATCH] },
-};
-
-const SHARING = {
-  sharing: true,
-  listen: "0.0.0.0:17474",
-  announcing: false,
-  models: ["llama3.1:8b"],
-  earned: 1290,
-  serving: 1,
-};
-
-/** What `/lobstah …` answers, with a gateway and an owner's socket that say this. */
-async function chat(t: TestContext, gateway: object = HEALTHY, owner: object = {}, keeper?: Keeper) {
-  const home = folder(t);
-  const fake = await Fake.gateway(t, { ...gateway });
-  const node = await Fake.owner(t, home, { ...owner });
-  const env = { LOBSTAH_HOME: home };
-  const { handler } = command(settings({ baseUrl: fake.url }, env), env, () => keeper);
-  return { fake, node, home, say: async (args: string) => (await handler({ args, config: {} })).text };
-}
+import { BOOKS, chat, HEALTHY, MINI, SHARING } from "./chat.js";
+import { folder, No, nobody, Program } from "./fakes.js";
 
 test("the overview shows models, peers, credits, receipts, batches and sharing", async (t) => {
-  const { say, fake } = await chat(t, HEALTHY, { "GET /share": SHARING }, { ours: true, trouble: undefined });
+  const { say, fake } = await chat(t, HEALTHY, { "GET /share": SHARING, "GET /balance": BOOKS }, { ours: true, trouble: undefined });
   assert.equal(
     await say(""),
     `Lobstah at ${fake.url.slice(7)}: ready, started by this OpenClaw
@@ -84,8 +16,8 @@ Models (2)
 • qwen3:32b
 
 Peers (2)
-• mini: admitting, 1 model
-• lob1cccccccc: stranger, down, 0 models
+• mini: ready, 1 model
+• lob1cccccccc: stranger, down, no model
 
 Credits
 • earned 1,290, spent 40
@@ -97,15 +29,20 @@ Last receipts
 • llama3.1:8b by lob1cccccccc: 1,234 in, 56 out, 2 h ago
 
 Batches (1)
-• batch_1: in progress, 12 of 40 done, 1 failed
+• in progress, 12 of 40 done, 1 failed: batch_1
 
 Sharing: on
 • listens on 0.0.0.0:17474
-• not announced: friends reach it, strangers do not find it
+• not announced: strangers do not find it
 • lends llama3.1:8b
 • 1 request of others now
-• earned so far: 1,290`,
+• earned so far: 1,290 credits`,
   );
+});
+
+test("the books of another node than the gateway's are not mixed into it", async (t) => {
+  const { say } = await chat(t, HEALTHY, { "GET /balance": { ...BOOKS, pubkey: MINI } });
+  assert.match(await say(""), /^Credits\n• earned 1,290, spent 40\n\n/m);
 });
 
 test("a part that cannot be had says so, and the others are shown", async (t) => {
@@ -122,13 +59,36 @@ test("what this lobstah does not know yet is left out of the overview, and said 
   assert.equal(await say("share"), "That did not work: the lobstah that runs here is too old for it; a newer one does it");
 });
 
-test("without a gateway it says why, and what the service knows of it", async (t) => {
+test("without a gateway every question gets why, and what to do", async (t) => {
+  const program = new Program(t, await nobody());
+  const { handler } = command(settings({}, program.env), program.env, () => undefined);
+  const say = async (args: string) => (await handler({ args, config: {} })).text;
+  const at = program.listen.replaceAll(".", "\\.");
+  assert.match(await say(""), new RegExp(`^No Lobstah gateway at ${at}\n• nobody answers; start one with: lobstah up$`));
+  const asked = `^That did not work: no gateway answers at ${at} \\(nobody answers\\); start one with: lobstah up$`;
+  for (const args of ["peers", "batch"]) assert.match(await say(args), new RegExp(asked), args);
+  const owners = /^That did not work: no node of yours answers in .* \(nobody answers\); start one with: lobstah up$/;
+  for (const args of ["share on", "route explain llama3.2"]) assert.match(await say(args), owners, args);
+});
+
+test("without the program every question gets how to install it", async (t) => {
   const env = { LOBSTAH_HOME: folder(t) };
-  const mine = settings({ baseUrl: await nobody() }, env);
-  const { handler } = command(mine, env, () => undefined);
-  assert.match((await handler({ config: {} })).text, /^No Lobstah gateway at 127\.0\.0\.1:\d+: nobody answers$/);
-  const known = command(mine, env, () => ({ ours: false, trouble: "lobstah is not installed" }));
-  assert.match((await known.handler({ config: {} })).text, /: lobstah is not installed$/);
+  const { handler } = command(settings({ baseUrl: await nobody() }, env), env, () => undefined);
+  for (const args of ["", "peers", "share on", "batch", "route explain llama3.2"]) {
+    assert.match((await handler({ args, config: {} })).text, /lobstah is not installed\. .* run: cargo install/, args);
+  }
+});
+
+test("what the service knows of a gateway that is missing is said first", async (t) => {
+  const env = { LOBSTAH_HOME: folder(t) };
+  const keeper = { ours: false, trouble: "peers.json is broken: mend it" };
+  const { handler } = command(settings({ baseUrl: await nobody() }, env), env, () => keeper);
+  assert.match((await handler({ config: {} })).text, /^No Lobstah gateway at .*\n• peers\.json is broken: mend it$/);
+});
+
+test("another program on the gateway's port is called that", async (t) => {
+  const { say } = await chat(t, { "GET /readyz": "hello" });
+  assert.match(await say(""), /\n• another program has its port; stop that, or set gateway\.listen/);
 });
 
 test("sharing is turned on, off and looked at through the owner's socket", async (t) => {
@@ -136,7 +96,7 @@ test("sharing is turned on, off and looked at through the owner's socket", async
     "GET /share": { ...SHARING, sharing: false, listen: null, models: [] },
     "POST /share": SHARING,
   });
-  assert.match(await say("share"), /^Sharing: off\n• earned so far: 1,290$/);
+  assert.match(await say("share"), /^Sharing: off\n• earned so far: 1,290 credits\n• \/lobstah share on begins$/);
   assert.match(await say("share ON"), /^Sharing: on\n• listens on 0\.0\.0\.0:17474$/m);
   await say("share off");
   const told = node.asked.map(({ method, path, body }) => `${method} ${path} ${body}`);
@@ -149,10 +109,37 @@ test("a node that cannot share says what to do", async (t) => {
   assert.equal(await say("share on"), "That did not work: port 17474 is taken: set worker.listen");
 });
 
-test("without a node of the owner's, sharing says how to start one", async (t) => {
-  const home = folder(t);
-  const { handler } = command(settings({}, {}), { LOBSTAH_HOME: home }, () => undefined);
-  assert.match((await handler({ args: "share on", config: {} })).text, /no node of yours answers in .*lobstah up$/);
+test("a worker that only this machine reaches is told from one that others reach", async (t) => {
+  const lonely = await chat(t, HEALTHY, { "GET /share": { ...SHARING, listen: "127.0.0.1:17474", models: [] } });
+  const said = await lonely.say("share");
+  assert.match(said, /^• only this machine reaches that: set worker\.listen in lobstah\.toml$/m);
+  assert.match(said, /^• lends no model: is Ollama up/m);
+  const open = await chat(t, HEALTHY, { "GET /share": { ...SHARING, announcing: true, listen: "[::]:17474" } });
+  assert.match(await open.say("share"), /^• listens on \[::\]:17474\n• announced to the network$/m);
+});
+
+test("where there is nothing yet it says how to get it", async (t) => {
+  const empty = { "GET /v1/models": { data: [] }, "GET /peers": [], "GET /v1/batches": { data: [] } };
+  const { say } = await chat(t, { ...HEALTHY, ...empty });
+  const said = await say("");
+  assert.match(said, /^Models: none yet\n• get one with: ollama pull llama3\.2$/m);
+  assert.match(said, /^Peers: none yet\n• add a friend: lobstah peers add KEY URL$/m);
+  assert.match(said, /^Batches: none\n• start one: \/lobstah batch run FILE$/m);
+});
+
+test("of many peers the first are shown, friends before strangers, and the rest is counted", async (t) => {
+  const peers = Array.from({ length: 30 }, (_, at) => ({
+    pubkey: `lob1${at.toString(16).padStart(64, "0")}`,
+    source: at < 3 ? "config" : "nostr",
+    models: ["llama3.1:8b"],
+    state: ["admitting", "tripped", "unknown"][at % 3],
+  }));
+  const { say } = await chat(t, { ...HEALTHY, "GET /peers": peers });
+  assert.match(await say(""), /^Peers \(30\)\n(• .*\n){5}• and 25 more$/m);
+  const said = await say("peers");
+  assert.match(said, /^Peers \(30\)\n• lob1\w+: ready, 1 model\n• lob1\w+: rests after failures, 1 model\n/);
+  assert.match(said, /\n• lob1\w+: stranger, ready, 1 model\n/);
+  assert.match(said, /\n• and 10 more\n\nThey have\n• llama3\.1:8b$/);
 });
 
 test("peers are shown at length, with what they have", async (t) => {
@@ -183,50 +170,6 @@ Not asked
 • mini (friends): does not have the model`,
   );
   assert.equal(node.asked[0]?.path, "/route?model=batch-small");
-});
-
-test("batches are listed, looked at and cancelled", async (t) => {
-  const done = { ...BATCH, status: "completed", output_file_id: "file-2", request_counts: { total: 1, completed: 1, failed: 0 } };
-  const { say, fake } = await chat(t, {
-    ...HEALTHY,
-    "GET /v1/batches/batch_1": done,
-    "POST /v1/batches/batch_1/cancel": { ...BATCH, status: "cancelling" },
-  });
-  assert.equal(await say("batch"), "Batches (1)\n• batch_1: in progress, 12 of 40 done, 1 failed");
-  const answers = `answers: ${fake.url}/v1/files/file-2/content`;
-  assert.equal(await say("batch status batch_1"), `Batch batch_1: completed, 1 of 1 done\n• ${answers}`);
-  assert.match(await say("batch cancel batch_1"), /^Batch batch_1: cancelling/);
-});
-
-test("a batch is started from a file, sent as OpenAI's clients send it", async (t) => {
-  const { say, fake, home } = await chat(t, {
-    ...HEALTHY,
-    "POST /v1/files": { id: "file-1", object: "file" },
-    "POST /v1/batches": { ...BATCH, status: "validating" },
-  });
-  const path = join(home, "two requests.jsonl");
-  const lines = '{"custom_id":"1","method":"POST","url":"/v1/embeddings","body":{}}\n{"custom_id":"2"}\n';
-  writeFileSync(path, lines);
-  assert.match(await say(`batch run ${path}`), /^Batch batch_1: validating/);
-
-  const [upload, create] = fake.asked;
-  const boundary = /^multipart\/form-data; boundary=(\S+)$/.exec(upload?.type ?? "")?.[1];
-  const parts = upload?.body.split(`--${boundary}`) ?? [];
-  assert.match(parts[1] ?? "", /name="purpose"\r\n\r\nbatch\r\n$/);
-  assert.match(parts[2] ?? "", /name="file"; filename="two requests\.jsonl"/);
-  assert.ok(parts[2]?.endsWith(`\r\n\r\n${lines}\r\n`));
-  assert.equal(parts[3], "--\r\n");
-  const asked = { input_file_id: "file-1", endpoint: "/v1/embeddings", completion_window: "24h" };
-  assert.deepEqual(JSON.parse(create?.body ?? ""), asked);
-});
-
-test("what is no batch file is not sent", async (t) => {
-  const { say, fake, home } = await chat(t);
-  writeFileSync(join(home, "notes.txt"), "hello\n");
-  assert.match(await say(`batch run ${join(home, "notes.txt")}`), /is no batch file: its first line is no JSON object/);
-  assert.match(await say(`batch run ${join(home, "missing")}`), /cannot be read \(ENOENT\)/);
-  assert.match(await say(`batch run ${home}`), /cannot be read \(EISDIR\)/);
-  assert.deepEqual(fake.asked, []);
 });
 
 test("what is not understood gets the list of what is", async (t) => {

@@ -3,7 +3,7 @@
 use crate::{clock, credit};
 use config::Config;
 use discovery::PeerEntry;
-use ledger::{Line, Party, Reader, Standing};
+use ledger::{Line, Party, QueryError, Reader, Standing};
 use protocol::{NodeId, Timestamp};
 use serde::Serialize;
 use std::cmp::Reverse;
@@ -11,43 +11,23 @@ use std::cmp::Reverse;
 /// More nodes than this are not shown.
 const SHOWN_MAX: usize = 1000;
 
-/// Of [`Owed::row`].
-pub(super) const HEADER: [&str; 8] =
-    ["credit with", "owed to me", "owed by me", "claimed", "disputed", "reserved", "line", "available"];
-
 /// How this node stands with one other, in credits.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Owed {
-    pubkey: String,
-    label: Option<String>,
-    owed_to_me: u64,
-    owed_by_me: u64,
-    claimed: u64,
-    disputed: u64,
-    reserved: u64,
-    line: u64,
-    available: u64,
-}
-
-impl Owed {
-    pub(super) fn row(&self) -> Vec<String> {
-        let who = self.label.clone().unwrap_or_else(|| self.pubkey.chars().take(12).collect());
-        let numbers = [
-            self.owed_to_me,
-            self.owed_by_me,
-            self.claimed,
-            self.disputed,
-            self.reserved,
-            self.line,
-            self.available,
-        ];
-        std::iter::once(who).chain(numbers.map(|number| number.to_string())).collect()
-    }
+pub struct Owed {
+    pub pubkey: String,
+    pub label: Option<String>,
+    pub owed_to_me: u64,
+    pub owed_by_me: u64,
+    pub claimed: u64,
+    pub disputed: u64,
+    pub reserved: u64,
+    pub line: u64,
+    pub available: u64,
 }
 
 /// With everybody that the ledger knows, at most [`SHOWN_MAX`].
-pub(super) fn with_all(config: &Config, friends: &[PeerEntry], reader: &Reader) -> anyhow::Result<Vec<Owed>> {
+pub fn with_all(config: &Config, friends: &[PeerEntry], reader: &Reader) -> Result<Vec<Owed>, QueryError> {
     let is_friend = |node| {
         let configured = || config.peers.iter().any(|peer| peer.pubkey == node);
         friends.iter().any(|peer| peer.pubkey == node) || configured()
@@ -62,7 +42,7 @@ fn first(
     reader: &Reader,
     count: usize,
     is_friend: impl Fn(NodeId) -> bool,
-) -> anyhow::Result<Vec<(NodeId, Standing)>> {
+) -> Result<Vec<(NodeId, Standing)>, QueryError> {
     let mut shown: Vec<(NodeId, Standing)> = Vec::new();
     let mut after = None;
     loop {
@@ -90,7 +70,7 @@ fn owed(
     reader: &Reader,
     (node, standing): (NodeId, Standing),
     now: Timestamp,
-) -> anyhow::Result<Owed> {
+) -> Result<Owed, QueryError> {
     let friend = friends.iter().find(|peer| peer.pubkey == node);
     let line = credit::line_of(config, node, || friend.is_some());
     let lent = match line {
