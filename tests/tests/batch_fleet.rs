@@ -1,6 +1,5 @@
 //! The whole grid in one night: a gateway and five workers of different speeds, two of them far away. Machines
-//! die, one comes back, one answers rubbish, the gateway dies too. A thousand lines with `LOBSTAH_TEST_ALL=1`, a
-//! hundred without.
+//! die, one comes back, one answers rubbish, the gateway dies too.
 #![allow(clippy::unwrap_used, reason = "a story ends there")]
 
 use futures::future::join_all;
@@ -11,7 +10,6 @@ use std::{
 use stories::{
     Host, Lab, Link, Node, RogueWorker,
     accounts::Accounts,
-    all_of_it,
     batches::{Ended, short_lines},
     engine::{MODEL, pace},
     fleet::{Worker, books_agree},
@@ -117,7 +115,7 @@ async fn town(host: Option<Host>, per_token: Duration) -> (Worker, Option<Host>)
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_line_is_answered_once_and_paid_once_whoever_dies_and_whatever_is_lost() {
-    let lines = if all_of_it() { 1000 } else { 100 };
+    let lines = 1000;
     let mut grid = Grid::start().await;
     let metadata = json!({"hedge": "true"});
     let id = grid.gateway.begin_batch(&short_lines(MODEL, lines), metadata).await;
