@@ -20,6 +20,18 @@ const MODELS_MAX: usize = 4096;
 pub struct Contexts {
     /// By the name with its tag made explicit.
     models: Mutex<HashMap<String, Seen>>,
+    api: Mutex<OwnApi>,
+}
+
+/// Whether the engine has Ollama's own API. Others that speak OpenAI's stand in Ollama's place too.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OwnApi {
+    /// It was never asked.
+    #[default]
+    Unknown,
+    Answers,
+    /// It did not answer there, and did through `/v1`.
+    Missing,
 }
 
 /// What was seen of one model.
@@ -71,6 +83,19 @@ impl Contexts {
     /// It answered a request that did not say with how much.
     pub fn answered_plain(&self, model: &ModelName) {
         self.change(model, |seen| seen.answered_plain = true);
+    }
+
+    /// Whether the engine has Ollama's own API.
+    pub fn own_api(&self) -> OwnApi {
+        *self.api.lock()
+    }
+
+    /// It was seen whether it has. Once it answered there, it does.
+    pub fn saw_api(&self, api: OwnApi) {
+        let mut seen = self.api.lock();
+        if *seen != OwnApi::Answers {
+            *seen = api;
+        }
     }
 
     /// What is loaded now.

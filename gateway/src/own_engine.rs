@@ -3,10 +3,14 @@
 //! Through `/v1` Ollama cuts what is longer than its context. What surely fits goes there as it came, and costs a look
 //! at its length. The rest is put to Ollama's own API with as much context as it needs, up to `worker.max_context`,
 //! and with the wish that it be refused rather than cut. Whatever the way, the engine's own count has the last word.
+//!
+//! What stands in Ollama's place and says nothing of contexts may be another server, which cuts nothing. It is asked
+//! in Ollama's own way once; if it does not know that, all that it gets goes through `/v1` as it came.
 
 use crate::{
     attempt::{self, Ask},
     clock,
+    contexts::OwnApi,
     node::Node,
     outcome::{Outcome, Reason, Refusal, WholeAnswer, error_message},
     too_long::TooLong,
@@ -47,7 +51,7 @@ pub fn room(node: &Node, model: &ModelName) -> Room {
 /// Refuses a prompt that does not fit by any count. Spares an order, and a place in the queue.
 pub fn refuse_too_long(node: &Node, model: &ModelName, path: &str, body: &[u8]) -> Result<(), TooLong> {
     let room = room(node, model);
-    if !context::may_exceed(body.len(), room.most()) {
+    if !room.is_told() || !context::may_exceed(body.len(), room.most()) {
         return Ok(());
     }
     let prompt = Prompt::measure(path, body, None);
@@ -78,10 +82,16 @@ pub async fn ask(node: &Node, ask: &Ask<'_>) -> Answered {
 }
 
 async fn measured(node: &Node, ask: &Ask<'_>, room: &Room) -> Answered {
+    if !room.is_told() && node.contexts.own_api() == OwnApi::Missing {
+        return plain(node, ask, room).await;
+    }
     let prompt = Prompt::measure(ask.path, &ask.body, ask.output_wanted);
     let num_ctx = match context::plan(room, &prompt) {
         Plan::Plain => return plain(node, ask, room).await,
-        Plan::TooLong => return Answered::too_long(here(node, ask.model, room, &prompt)),
+        Plan::TooLong if room.is_told() => {
+            return Answered::too_long(here(node, ask.model, room, &prompt));
+        }
+        Plan::TooLong => room.most(),
         Plan::Native { num_ctx } => num_ctx,
     };
     // The count was a guess: if it was too low, once more with all there is.
@@ -89,17 +99,57 @@ async fn measured(node: &Node, ask: &Ask<'_>, room: &Room) -> Answered {
     for num_ctx in std::iter::once(num_ctx).chain(all) {
         let question = match translated(ask, num_ctx) {
             Ok(question) => question,
-            Err(_) if context::may_be_plain(room, &prompt) => return plain(node, ask, room).await,
+            Err(_) if !room.is_told() || context::may_be_plain(room, &prompt) => {
+                return plain(node, ask, room).await;
+            }
             Err(why) => {
                 return Answered::too_long(here(node, ask.model, room, &prompt).on_the_plain_way(&why));
             }
         };
-        node.contexts.asks(ask.model, num_ctx);
-        if let Some(outcome) = natively(node, ask, question).await {
-            return Answered { outcome, context: Some(num_ctx) };
+        if node.contexts.own_api() == OwnApi::Answers {
+            node.contexts.asks(ask.model, num_ctx);
+        }
+        match natively(node, ask, question).await {
+            Some(outcome) if lacks_own_api(node, room, &outcome) => {
+                return without_own_api(node, ask, room, outcome).await;
+            }
+            Some(outcome) => {
+                if matches!(outcome, Outcome::Whole(_) | Outcome::Stream(_)) {
+                    node.contexts.saw_api(OwnApi::Answers);
+                    node.contexts.asks(ask.model, num_ctx);
+                }
+                return Answered { outcome, context: Some(num_ctx) };
+            }
+            None => {
+                node.contexts.saw_api(OwnApi::Answers);
+                node.contexts.asks(ask.model, num_ctx);
+            }
         }
     }
     Answered::too_long(here(node, ask.model, room, &prompt))
+}
+
+/// Whether it looks as if nobody understood the question. A model that is not there looks the same.
+fn lacks_own_api(node: &Node, room: &Room, outcome: &Outcome) -> bool {
+    let strange = match outcome {
+        Outcome::Next(Reason::Status(status, _)) => matches!(status, 404 | 405 | 501),
+        Outcome::Next(Reason::Broken(_)) => true,
+        Outcome::Verdict(refusal) => matches!(refusal.status, 404 | 405 | 415),
+        _ => false,
+    };
+    strange && !room.is_told() && node.contexts.own_api() == OwnApi::Unknown
+}
+
+/// Asks through `/v1` after all; if that is no better, what was said first counts.
+async fn without_own_api(node: &Node, ask: &Ask<'_>, room: &Room, first: Outcome) -> Answered {
+    let answered = plain(node, ask, room).await;
+    match answered.outcome {
+        Outcome::Whole(_) | Outcome::Stream(_) => {
+            node.contexts.saw_api(OwnApi::Missing);
+            answered
+        }
+        _ => Answered { outcome: first, context: None },
+    }
 }
 
 /// Through `/v1`, byte for byte.

@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use upstream_ollama::Ollama;
 
 /// No peer is given more at once, whatever it says of itself: each answer may be long, and all are in memory.
-const CONCURRENCY_MAX: usize = 256;
+const CONCURRENCY_MAX: usize = 4096;
 
 /// The same for strangers.
 const STRANGERS_CONCURRENCY_MAX: usize = 32;

@@ -186,9 +186,10 @@ async fn capacity(node: &Node) -> Result<Value, Failure> {
     }
     // How much context a prompt is given here: who needs more asks somewhere else.
     let context = |listed: &models::Listed| {
-        (listed.model.name.clone(), own_engine::room(node, &listed.model.name).most())
+        let room = own_engine::room(node, &listed.model.name);
+        room.is_told().then(|| (listed.model.name.clone(), room.most()))
     };
-    let contexts: BTreeMap<ModelName, u64> = listed.iter().map(context).collect();
+    let contexts: BTreeMap<ModelName, u64> = listed.iter().filter_map(context).collect();
     if !contexts.is_empty() {
         object["contexts"] = json!(contexts);
     }

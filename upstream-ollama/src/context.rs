@@ -72,6 +72,11 @@ impl Room {
         self.most
     }
 
+    /// Whether the engine says with how much it runs models. One that does not may be no Ollama, and cut nothing.
+    pub fn is_told(&self) -> bool {
+        self.in_use.is_some() || self.loaded.is_some()
+    }
+
     /// What a request through `/v1` runs with, where that is known.
     pub fn in_use(&self) -> Option<u64> {
         self.in_use
