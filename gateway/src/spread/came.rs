@@ -1,7 +1,10 @@
 //! What came of a try, and what that means for its task: pure.
 
 use super::answer::Answer;
-use crate::outcome::{Reason, Refusal};
+use crate::{
+    outcome::{Reason, Refusal},
+    witness::Saw,
+};
 use protocol::{Credits, Receipt, Timestamp, Verified, judge::Judgement};
 use work::{
     JsonLine, backoff,
@@ -38,6 +41,8 @@ pub(super) struct Came {
     pub(super) papers: Option<Papers>,
     /// What a receipt charges that answers no order: those of version 1.
     pub(super) unordered: Credits,
+    /// What there was of an answer to an order, for a receipt that comes later; `None` while nobody knows.
+    pub(super) saw: Option<Saw>,
 }
 
 impl Came {
@@ -46,7 +51,7 @@ impl Came {
     }
 
     pub(super) fn with(said: Said, papers: Option<Papers>) -> Self {
-        Self { said, papers, unordered: Credits::ZERO }
+        Self { said, papers, unordered: Credits::ZERO, saw: None }
     }
 
     pub(super) fn nothing(reason: Reason) -> Self {
@@ -56,6 +61,11 @@ impl Came {
     /// What it sent is not an answer.
     pub(super) fn bad(why: impl Into<String>) -> Self {
         Self::nothing(Reason::Broken(why.into()))
+    }
+
+    /// The same, and what there was of an answer is known.
+    pub(super) fn seen(self, saw: Saw) -> Self {
+        Self { saw: Some(saw), ..self }
     }
 
     /// What it charges; what is disputed is not paid.
