@@ -4,15 +4,18 @@
 
 use protocol::{Order, Signed};
 use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex},
+    collections::{HashMap, HashSet},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 use stories::{
-    RogueWorker, Value, ask,
-    batches::{A_WHILE, lines_of},
+    Node, Rogue, RogueWorker, Setup, Value, ask,
+    batches::{A_WHILE, lines_of, short_lines},
     engine::MODEL,
-    eventually_within,
+    eventually, eventually_within,
     fleet::{Worker, books_agree, gateway_of, workers},
     forge::{answering, signed},
     json, rogue,
@@ -94,4 +97,49 @@ async fn rubbish_failures_and_answers_whose_receipt_was_kept_back_are_not_paid_a
     let standing = gateway.home().standing(cheat.id()).await;
     assert_eq!(standing["owedByMe"], 0, "{standing}");
     books_agree(&gateway, [&honest.node]).await;
+}
+
+/// A server of the owner's, in whose list the batch's model is.
+fn server(setup: Setup, server: &Rogue) -> Setup {
+    let url = server.url();
+    setup.table(&format!("[[upstreams]]\nname = \"cloud\"\nurl = \"{url}/v1\"\nmodels = [\"gpt-*\"]"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_that_an_own_server_has_not_is_its_lines_error_and_is_not_asked_for_without_end() {
+    const LINES: usize = 20;
+    let cloud = Rogue::start(|_| vec![rogue::error(404, "", "The model `gpt-typo` does not exist")]).await;
+    let gateway = server(Node::gateway(), &cloud).route("to = [\"cloud\"]").start().await;
+    let id = gateway.begin_batch(&short_lines("gpt-typo", LINES), json!({})).await;
+    let ended = gateway.batch_ended(&id, A_WHILE).await;
+    ended.assert_whole(LINES);
+    assert_eq!(ended.error_codes(), HashSet::from(["model_not_found".to_owned()]), "{:?}", ended.errors);
+    assert_eq!(cloud.asked().len(), 2 * LINES, "each was asked for twice, in case the server just started");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_counts_no_more_fails_no_line_and_its_server_is_left_alone_until_it_counts_again() {
+    const LINES: usize = 200;
+    let (good, refused) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let (is_good, count) = (Arc::clone(&good), Arc::clone(&refused));
+    let cloud = Rogue::start(move |_| {
+        if is_good.load(Ordering::Relaxed) {
+            return vec![rogue::answer(200, "", &rogue::completion("welcome back"))];
+        }
+        count.fetch_add(1, Ordering::Relaxed);
+        vec![rogue::error(401, "", "this key has expired")]
+    })
+    .await;
+    let gateway = server(Node::gateway(), &cloud).route("to = [\"cloud\"]").start().await;
+    let id = gateway.begin_batch(&short_lines("gpt-good", LINES), json!({})).await;
+    let told = "an upstream will not have us";
+    eventually("its owner is told", async || gateway.process.stderr().contains(told).then_some(())).await;
+    // It is probed after rests that grow.
+    let asked = || refused.load(Ordering::Relaxed);
+    let first = eventually("it was asked", async || Some(asked()).filter(|asked| *asked > 0)).await;
+    eventually("it is asked again", async || (asked() > first + 1).then_some(())).await;
+    assert!(asked() < LINES, "{}", asked());
+    good.store(true, Ordering::Relaxed);
+    gateway.batch_ended(&id, A_WHILE).await.assert_answered(LINES);
+    assert_eq!(gateway.process.stderr().matches(told).count(), 1);
 }
