@@ -48,6 +48,12 @@ impl Placed {
         Self { order, watching: None }
     }
 
+    /// The same where its answer is waited for again.
+    pub fn watched(node: &Node, order: Verified<Order>) -> Self {
+        let watching = Some(node.witness.watch(&order.order_id));
+        Self { order, watching }
+    }
+
     pub fn order(&self) -> &Verified<Order> {
         &self.order
     }
@@ -135,8 +141,7 @@ pub fn draw_up(
 pub async fn keep(node: &Node, order: Verified<Order>) -> Result<Placed, String> {
     node.ledger.place(&order, clock::now()).await.map_err(|error| error.to_string())?;
     fail_point::reached(FailPoint::OrderPlaced);
-    let watching = Some(node.witness.watch(&order.order_id));
-    Ok(Placed { order, watching })
+    Ok(Placed::watched(node, order))
 }
 
 /// A UUID of version 7 (RFC 9562): both ledgers index orders by their ids, and an index that grows at its

@@ -104,6 +104,12 @@ impl Reason {
         matches!(self, Reason::Down(_) | Reason::Gone(_))
     }
 
+    /// Whether it is us whom the upstream will not have, and not this request: a key that counts no more, a clock
+    /// that is off. It would say the same to the next.
+    pub fn refuses_us(&self) -> bool {
+        matches!(self, Reason::Status(401 | 403, _))
+    }
+
     /// Whether the upstream itself is at fault, so that its breaker should know.
     pub fn is_a_failure(&self) -> bool {
         match self {

@@ -93,7 +93,7 @@ impl<'n> Spread<'n> {
         };
         let signed = self.node.ledger.order_placed(worker, id).await?;
         let order = signed.and_then(|signed| signed.verify().ok());
-        Ok(order.map(|order| (worker, Placed::again(order))))
+        Ok(order.map(|order| (worker, Placed::watched(self.node, order))))
     }
 
     fn upstream_of(&self, worker: NodeId, task: &WaitingTask) -> Option<Arc<Upstream>> {

@@ -11,8 +11,9 @@ use crate::{
     attempt::{Ask, Timeouts},
     books::{Books, Served},
     candidates::path_at,
-    outcome::{Outcome, WholeAnswer},
+    outcome::{Outcome, Reason, WholeAnswer},
     own_engine::ask_upstream,
+    upstream::Upstream,
 };
 use http::{HeaderName, HeaderValue, header};
 use protocol::{Credits, Price, Receipt, Usage, carriers, order::max_input_tokens};
@@ -65,7 +66,7 @@ impl Spread<'_> {
             }
         };
         drop(ask);
-        let (mut came, whole) = heard(outcome);
+        let (mut came, whole) = heard(outcome, &upstream);
         came.unordered = whole.as_ref().map_or(Credits::ZERO, charged_without_order);
         self.came_down(flight, &lease, None, came).await;
         if let (Some(worker), Some(answer)) = (upstream.node(), &whole) {
@@ -77,7 +78,7 @@ impl Spread<'_> {
 }
 
 /// What an answer in one piece is to its task.
-fn heard(outcome: Outcome) -> (Came, Option<WholeAnswer>) {
+fn heard(outcome: Outcome, upstream: &Upstream) -> (Came, Option<WholeAnswer>) {
     match outcome {
         Outcome::Whole(answer) => match answer::read(answer.body.to_vec()) {
             Ok(read) => (Came::of(Said::Answered(read)), Some(answer)),
@@ -85,6 +86,9 @@ fn heard(outcome: Outcome) -> (Came, Option<WholeAnswer>) {
         },
         Outcome::Stream(_) => (Came::bad("it streamed what was to come whole"), None),
         Outcome::Verdict(refusal) => (Came::of(Said::Wrong(refusal)), None),
+        Outcome::Next(Reason::Status(404, words)) if upstream.is_own() => {
+            (Came::of(Said::Absent(words)), None)
+        }
         Outcome::Next(reason) => (Came::nothing(reason), None),
     }
 }

@@ -9,7 +9,9 @@ use super::{
     came::{Came, Said},
     record,
 };
-use crate::{breaker::Admission, clock, node::Node, orders::Placed, outcome::Reason, upstream::Upstream};
+use crate::{
+    breaker::Admission, clock, node::Node, orders::Placed, outcome::Reason, upstream::Upstream, witness::Saw,
+};
 use bytes::Bytes;
 use http::Method;
 use protocol::canonical::sha256;
@@ -62,11 +64,22 @@ impl AtWorker<'_> {
         B: Future<Output = Option<Bytes>>,
     {
         let follow = self.follow(given, body);
-        tokio::select! {
+        let came = tokio::select! {
             biased;
             came = follow => came,
             () = self.cancel.cancelled() => self.cut().await,
             () = self.node.stopping.cancelled() => Came::of(Said::Left),
+        };
+        self.witness(&came).await;
+        came
+    }
+
+    /// Remembers what there was of an answer: a receipt that comes later is worth no more than that.
+    async fn witness(&self, came: &Came) {
+        match came.saw {
+            None => {}
+            Some(Saw::Nothing) if came.papers.is_none() => self.placed.forget(self.node).await,
+            Some(saw) => self.placed.saw(saw),
         }
     }
 
@@ -84,16 +97,16 @@ impl AtWorker<'_> {
                 Next::Give => {
                     times_given += 1;
                     let Some(body) = body().await.filter(|body| self.is_ordered(body)) else {
-                        return self.lost("what was ordered cannot be sent again").await;
+                        return Came::bad("what was ordered cannot be sent again").seen(Saw::Nothing);
                     };
                     next = Next::Look;
                     match self.give(body).await {
                         Given::Taken => continue,
-                        Given::Refused(reason) => return self.refused(reason).await,
-                        Given::Wrong(refusal) => {
-                            self.placed.forget(self.node).await;
-                            return Came::of(Said::Wrong(refusal));
+                        Given::Refused(reason) if reason.is_refusal() => {
+                            return Came::nothing(reason).seen(Saw::Nothing);
                         }
+                        Given::Refused(reason) => return Came::nothing(reason),
+                        Given::Wrong(refusal) => return Came::of(Said::Wrong(refusal)).seen(Saw::Nothing),
                         Given::Trouble(why) => why,
                     }
                 }
@@ -111,7 +124,7 @@ impl AtWorker<'_> {
                         }
                     },
                     Heard::Unknown if late || times_given >= GIVEN_MAX || self.has_expired() => {
-                        return self.lost("it does not have the job").await;
+                        return Came::bad("it does not have the job").seen(Saw::Nothing);
                     }
                     Heard::Unknown => {
                         next = Next::Give;
@@ -160,19 +173,6 @@ impl AtWorker<'_> {
 
     fn is_ordered(&self, body: &Bytes) -> bool {
         sha256(body) == self.placed.order().body_sha256
-    }
-
-    /// It is not there, and will not be.
-    async fn lost(&self, why: &str) -> Came {
-        self.placed.forget(self.node).await;
-        Came::bad(why)
-    }
-
-    async fn refused(&self, reason: Reason) -> Came {
-        if reason.is_refusal() {
-            self.placed.forget(self.node).await;
-        }
-        Came::nothing(reason)
     }
 
     /// It still runs, and nobody would pay for it any more: it need not go on.

@@ -1,7 +1,10 @@
 //! What came of a try, and what that means for its task: pure.
 
 use super::answer::Answer;
-use crate::outcome::{Reason, Refusal};
+use crate::{
+    outcome::{Reason, Refusal},
+    witness::Saw,
+};
 use protocol::{Credits, Receipt, Timestamp, Verified, judge::Judgement};
 use work::{
     JsonLine, backoff,
@@ -15,6 +18,8 @@ pub(super) enum Said {
     Answered(Answer),
     /// The request is wrong, it says.
     Wrong(Refusal),
+    /// An engine or server of the owner's own: there is no such model or place at it, in its words.
+    Absent(String),
     /// Nothing of use.
     Nothing(Reason),
     /// We cancelled it.
@@ -38,6 +43,8 @@ pub(super) struct Came {
     pub(super) papers: Option<Papers>,
     /// What a receipt charges that answers no order: those of version 1.
     pub(super) unordered: Credits,
+    /// What there was of an answer to an order, for a receipt that comes later; `None` while nobody knows.
+    pub(super) saw: Option<Saw>,
 }
 
 impl Came {
@@ -46,7 +53,7 @@ impl Came {
     }
 
     pub(super) fn with(said: Said, papers: Option<Papers>) -> Self {
-        Self { said, papers, unordered: Credits::ZERO }
+        Self { said, papers, unordered: Credits::ZERO, saw: None }
     }
 
     pub(super) fn nothing(reason: Reason) -> Self {
@@ -56,6 +63,11 @@ impl Came {
     /// What it sent is not an answer.
     pub(super) fn bad(why: impl Into<String>) -> Self {
         Self::nothing(Reason::Broken(why.into()))
+    }
+
+    /// The same, and what there was of an answer is known.
+    pub(super) fn seen(self, saw: Saw) -> Self {
+        Self { saw: Some(saw), ..self }
     }
 
     /// What it charges; what is disputed is not paid.
@@ -85,7 +97,7 @@ impl Came {
             Said::Wrong(_) => "refused",
             Said::Nothing(Reason::TimedOut) => "timed_out",
             Said::Nothing(Reason::Busy(_) | Reason::NoCredit { .. } | Reason::TooLong(_)) => "not_taken",
-            Said::Nothing(_) => "failed",
+            Said::Absent(_) | Said::Nothing(_) => "failed",
             Said::Cut => "cut",
             Said::Left => "left",
         }
@@ -93,7 +105,8 @@ impl Came {
 }
 
 /// Whether a task that came to nothing in this way was not even tried: it waits on, and may be sent elsewhere
-/// at once. All these keep their upstream from being asked at once again.
+/// at once. All these keep their upstream from being asked at once again. (A 404 is a peer's: [`Said::Absent`] is
+/// what the owner's own say.)
 pub(super) fn costs_no_attempt(reason: &Reason) -> bool {
     match reason {
         Reason::Busy(_)
@@ -101,13 +114,13 @@ pub(super) fn costs_no_attempt(reason: &Reason) -> bool {
         | Reason::TooDear(_)
         | Reason::TooLong(_)
         | Reason::Down(_) => true,
-        Reason::Status(status, _) => *status == 404,
+        Reason::Status(status, _) => *status == 404 || reason.refuses_us(),
         Reason::QuoteChanged(_) | Reason::Gone(_) | Reason::TimedOut | Reason::Broken(_) => false,
     }
 }
 
 /// What a try means for its task, which was tried in vain `attempts` times before; `None`: nothing yet.
-/// `believed`: its word that the request is wrong counts.
+/// `believed`: its word that the request is wrong, or the model nowhere, counts.
 pub(super) fn verdict(
     said: &Said,
     believed: bool,
@@ -130,6 +143,13 @@ pub(super) fn verdict(
         Said::Answered(answer) => answered(200, request_id, answer.body.clone()),
         Said::Wrong(refusal) if believed => refused(refusal, request_id),
         Said::Wrong(refusal) => again(format!("status {}: the request is wrong, it says", refusal.status)),
+        Said::Absent(words) if believed => Verdict::Failed {
+            code: "model_not_found".to_owned(),
+            message: format!(
+                "nobody else can be asked, and the upstream has no such model or endpoint: {words}"
+            ),
+        },
+        Said::Absent(words) => again(format!("status 404: {words}")),
         Said::Nothing(reason) if costs_no_attempt(reason) => Verdict::Cut,
         Said::Nothing(reason) => again(reason.to_string()),
         Said::Cut => Verdict::Cut,
@@ -185,6 +205,23 @@ mod tests {
         for reason in [Reason::Busy(Duration::ZERO), credit, Reason::Down("refused".into())] {
             assert_eq!(of(&Said::Nothing(reason), 1000), Some(Verdict::Cut));
         }
+    }
+
+    #[test]
+    fn who_will_not_have_us_costs_no_attempt_and_any_other_status_does() {
+        let of = |status| of(&Said::Nothing(Reason::Status(status, String::new())), 0);
+        assert!([401, 403].into_iter().all(|status| of(status) == Some(Verdict::Cut)));
+        assert!(
+            [405, 418, 500, 302].into_iter().all(|status| matches!(of(status), Some(Verdict::Retry { .. })))
+        );
+    }
+
+    #[test]
+    fn what_an_own_engine_has_not_is_asked_again_later_and_then_is_the_lines_error() {
+        let said = Said::Absent("no model gpt-typo".into());
+        assert!(matches!(of(&said, 0), Some(Verdict::Retry { .. })));
+        let believed = verdict(&said, true, "req", 1, 0, NOW);
+        assert!(matches!(believed, Some(Verdict::Failed { code, .. }) if code == "model_not_found"));
     }
 
     #[test]

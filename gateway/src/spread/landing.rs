@@ -21,6 +21,9 @@ const CLOSE_AGAIN: Duration = Duration::from_secs(1);
 /// long: what they do not use is given back when they end.
 const CREDIT_COMES_BACK: Duration = Duration::from_secs(2);
 
+/// An engine that lacks a model is asked anew what it has, unless it said so within this.
+const ASKED_WITHIN: Duration = Duration::from_secs(1);
+
 /// The lease is open still, for the next process.
 struct NodeStops;
 
@@ -43,6 +46,7 @@ impl Spread<'_> {
         let task = landing.task;
         self.note_no_room(landing, &mut came.said);
         self.note_standing(landing, &came.said);
+        self.look_what_there_is(landing, &came.said).await;
         let believed = self.is_believed(landing, &came.said);
         let request_id = landing.placed.map_or_else(
             || format!("req_{}", uuid::Uuid::new_v4().simple()),
@@ -83,16 +87,30 @@ impl Spread<'_> {
                 let model = &landing.task.model;
                 upstream.was_of_no_use(reason, model, landing.in_flight, now);
             }
-            Said::Wrong(_) | Said::Cut | Said::Left => {}
+            Said::Absent(_) | Said::Wrong(_) | Said::Cut | Said::Left => {}
         }
     }
 
-    /// Whether its word that the request is wrong is the answer.
+    /// What is absent may have gone since the engine was last asked what it has.
+    async fn look_what_there_is(&self, landing: &Landing<'_>, said: &Said) {
+        if let (Said::Absent(_), Some(upstream)) = (said, landing.upstream) {
+            self.node.prober.if_older(upstream, ASKED_WITHIN).await;
+        }
+    }
+
+    /// Whether its word that the request is wrong, or the model nowhere, is the answer.
     fn is_believed(&self, landing: &Landing<'_>, said: &Said) -> bool {
-        let (Said::Wrong(refusal), Some(upstream)) = (said, landing.upstream) else { return false };
-        let others_left = self.others_left(landing.task, upstream);
-        let mut past = self.past.lock();
-        past.heard(landing.task.id, upstream, refusal.clone(), others_left).is_some()
+        let Some(upstream) = landing.upstream else { return false };
+        match said {
+            Said::Wrong(refusal) => {
+                let others_left = self.others_left(landing.task, upstream);
+                let mut past = self.past.lock();
+                past.heard(landing.task.id, upstream, refusal.clone(), others_left).is_some()
+            }
+            // A server that is being started may say so once.
+            Said::Absent(_) => landing.task.attempts > 0 && !self.others_left(landing.task, upstream),
+            Said::Answered(_) | Said::Nothing(_) | Said::Cut | Said::Left => false,
+        }
     }
 
     /// Closes a lease of which nothing came and nobody is to blame: its task waits again.
@@ -129,7 +147,7 @@ impl Spread<'_> {
         let (task, upstream) = (landing.task, landing.upstream);
         let in_vain = match said {
             Said::Nothing(reason) => !costs_no_attempt(reason),
-            Said::Wrong(_) => true,
+            Said::Absent(_) | Said::Wrong(_) => true,
             Said::Answered(_) | Said::Cut | Said::Left => false,
         };
         match (&closed, upstream) {
@@ -183,6 +201,7 @@ impl Spread<'_> {
 fn reason(said: &Said) -> Option<String> {
     match said {
         Said::Nothing(reason) => Some(reason.to_string()),
+        Said::Absent(words) => Some(format!("status 404: {words}")),
         Said::Wrong(refusal) => Some(format!("status {}", refusal.status)),
         Said::Answered(_) | Said::Cut | Said::Left => None,
     }

@@ -7,6 +7,7 @@ use super::{
 use crate::{
     outcome::{Reason, Refusal, brief},
     too_long::{self, TooLong},
+    witness::Saw,
 };
 use bytes::Bytes;
 use protocol::{
@@ -28,16 +29,27 @@ pub(super) fn read(record: JobRecord, order: &Verified<Order>, cut: bool) -> Opt
 }
 
 fn done(record: JobRecord, order: &Verified<Order>) -> Came {
-    let Some(result) = record.result else { return Came::bad("it is done, and its result is gone") };
-    let answer = match answer::read(result.get().as_bytes().to_vec()) {
-        Ok(answer) => answer,
-        Err(error) => return Came::bad(error.to_string()),
+    let carried = record.signed_receipt.as_deref();
+    let (answer, seen) = match result(record.result.as_deref()) {
+        Ok(result) => result,
+        Err(why) => {
+            let papers = papers(carried, order, &Received::Nothing).unwrap_or_default();
+            return Came::with(Said::Nothing(Reason::Broken(why)), papers).seen(Saw::Nothing);
+        }
     };
-    let Some(seen) = seen(&answer) else { return Came::bad("its result has no canonical form") };
-    match papers(record.signed_receipt.as_deref(), order, &Received::Whole(seen)) {
-        Ok(papers) => judged(answer, papers),
-        Err(why) => Came::bad(why),
+    match papers(carried, order, &Received::Whole(seen)) {
+        Ok(papers) => judged(answer, papers).seen(Saw::Whole(seen)),
+        // An answer that is not used is not paid for, whatever else is shown for it later.
+        Err(why) => Came::bad(why).seen(Saw::Nothing),
     }
+}
+
+/// The answer in a record, if it is one.
+fn result(result: Option<&RawValue>) -> Result<(Answer, Seen), String> {
+    let result = result.ok_or("it is done, and its result is gone")?;
+    let answer = answer::read(result.get().as_bytes().to_vec()).map_err(|error| error.to_string())?;
+    let seen = seen(&answer).ok_or("its result has no canonical form")?;
+    Ok((answer, seen))
 }
 
 /// The answer as the receipt of a job speaks of it (SPEC section 4).
@@ -68,6 +80,8 @@ fn failed(record: JobRecord, order: &Verified<Order>, cut: bool) -> Came {
     let received = if cut { Received::Unknown } else { Received::Nothing };
     let papers = papers(record.signed_receipt.as_deref(), order, &received).unwrap_or_default();
     let message = brief(&error.message);
+    // A record is ended when its receipt is claimed: where it has none, none is due.
+    let unseen = cut && papers.is_some();
     let said = match error.kind.as_str() {
         "invalid_request_error" => Said::Wrong(refusal(&error)),
         "model_not_found" => Said::Nothing(Reason::Status(404, message)),
@@ -75,7 +89,8 @@ fn failed(record: JobRecord, order: &Verified<Order>, cut: bool) -> Came {
         "expired" => Said::Nothing(Reason::TimedOut),
         kind => Said::Nothing(Reason::Broken(format!("{}: {message}", brief(kind)))),
     };
-    Came::with(said, papers)
+    let came = Came::with(said, papers);
+    if unseen { came } else { came.seen(Saw::Nothing) }
 }
 
 /// A record has no status; the engine's was one of those that are about the request.
@@ -197,6 +212,29 @@ mod tests {
         assert!(matches!(&came.said, Said::Nothing(Reason::Broken(_))) && came.papers.is_none());
         let came = finished("[1]", &receipt(2, NOW + 1, RESULT));
         assert!(matches!(&came.said, Said::Nothing(Reason::Broken(_))));
+    }
+
+    #[test]
+    fn what_there_was_of_an_answer_is_known_also_where_its_receipt_is_kept_back() {
+        let with = |more: &str| said(&format!(r#"{{"jobId":"j","createdAt":1,{more}}}"#)).unwrap();
+        let withheld = with(&format!(r#""status":"done","result":{RESULT}"#));
+        assert!(matches!((&withheld.said, withheld.saw), (Said::Answered(_), Some(Saw::Whole(_)))));
+        let nothing = [
+            with(r#""status":"done","result":{"choices":[]}"#),
+            with(r#""status":"done""#),
+            with(r#""status":"error","error":{"type":"upstream_error","message":"no"}"#),
+            finished(RESULT, &receipt(3, NOW + 1, RESULT)),
+        ];
+        assert!(nothing.iter().all(|came| matches!(came.saw, Some(Saw::Nothing))), "{nothing:?}");
+    }
+
+    #[test]
+    fn rubbish_that_is_signed_for_is_disputed() {
+        let rubbish = r#"{"choices":[]}"#;
+        let came = finished(rubbish, &receipt(2, NOW + 1, rubbish));
+        let judgement = came.papers.as_ref().map(|papers| papers.judgement);
+        assert_eq!(judgement, Some(Judgement::Dispute(Dispute::NoAnswer)));
+        assert_eq!(came.charged(), Credits::ZERO);
     }
 
     #[test]

@@ -20,6 +20,8 @@ pub const BUSY_MAX: Duration = Duration::from_secs(60);
 pub(super) struct Health {
     pub(super) breaker: Breaker,
     busy_until: Option<Instant>,
+    /// It will not have us, and that was said.
+    refuses_us: bool,
     pub(super) observed: Observed,
     /// What it said of its speed, where it was never seen at work.
     pub(super) service_said: Option<Duration>,
@@ -68,6 +70,7 @@ impl Upstream {
         let mut health = self.health.lock();
         health.breaker.succeeded();
         health.busy_until = None;
+        health.refuses_us = false;
         health.observed.took_at(self.lane.in_flight());
         if let Some(capacity) = self.inventory.load().capacity {
             self.lane.set_limit(health.observed.room(capacity.concurrency));
@@ -85,8 +88,11 @@ impl Upstream {
 
     /// A try at it, asked for this model while `in_flight` of ours were in it, came to nothing.
     pub fn was_of_no_use(&self, reason: &Reason, model: &ModelName, in_flight: usize, now: Instant) {
-        if reason.is_a_failure() {
+        if reason.is_a_failure() || reason.refuses_us() {
             self.failed(now);
+        }
+        if reason.refuses_us() {
+            self.note_refusal(reason);
         }
         match reason {
             // It is not asked again before it announces itself anew.
@@ -96,6 +102,19 @@ impl Upstream {
             Reason::Busy(retry_after) => self.busy(*retry_after, in_flight, now),
             _ => {}
         }
+    }
+
+    /// Says once, until it serves us again, that its owner or ours has something to do.
+    fn note_refusal(&self, reason: &Reason) {
+        let noted = std::mem::replace(&mut self.health.lock().refuses_us, true);
+        if noted {
+            return;
+        }
+        let todo = match self.is_own() {
+            true => "correct its key (`api_key_env`); until then it rests, and its lines wait",
+            false => "compare both clocks, or ask its owner; until then it rests, and its lines wait",
+        };
+        tracing::warn!(upstream = %self.name, %reason, "an upstream will not have us: {todo}");
     }
 
     /// How long it took for what it answered, if it was seen to.
