@@ -26,9 +26,15 @@ fn status_name(status: BatchStatus) -> &'static str {
 }
 
 fn credits(report: &Report) -> String {
-    match report.max_credits {
+    let spent = match report.max_credits {
         Some(max) => format!("{} of {max} credits", report.spent),
         None => counted(report.spent as usize, "credit"),
+    };
+    match report.unheard {
+        0 => spent,
+        unheard => {
+            format!("{spent} (and up to {unheard} that workers may charge who were not heard in the end)")
+        }
     }
 }
 
