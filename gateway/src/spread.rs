@@ -2,7 +2,8 @@
 //!
 //! One loop ([`run`]) looks what waits, decides where it goes ([`choose`], pure), and lets each task fly on its
 //! own: leased, ordered, given to its upstream, landed (`flight.rs`, `ordering.rs`, `at_worker.rs` or `at_engine.rs`, `landing.rs`). What came of it, and
-//! what that means, is decided by `came.rs` and `record.rs`, which are pure too. After a start the leases of
+//! what that means, is decided by `came.rs` and `record.rs`, which are pure too. What a worker may charge that was
+//! not heard in the end is found out later (`unheard.rs`). After a start the leases of
 //! processes that died are taken over first (`adopted.rs`).
 //!
 //! Places in upstreams are those of the gateway's own requests ([`crate::slots`]): a task takes one only where
@@ -27,9 +28,11 @@ mod placing;
 mod reach;
 mod record;
 mod request;
+mod unheard;
+mod waking;
 mod warm;
 
-use crate::node::Node;
+use crate::{clock, node::Node};
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use money::Money;
 use parking_lot::Mutex;
@@ -41,6 +44,7 @@ use std::{
 };
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
+use waking::Waking;
 use warm::Warm;
 use work::tasks::{LeaseId, TaskId};
 
@@ -67,6 +71,7 @@ struct Spread<'n> {
     load: Mutex<Load>,
     past: Mutex<Past>,
     warm: Mutex<Warm>,
+    waking: Mutex<Waking>,
     reach: Reach,
     money: Mutex<Money>,
     /// Kinds of tasks that nobody can be asked for, while somebody is asked about them.
@@ -85,6 +90,11 @@ struct Load {
 /// requests are, and jobs at workers are left to the next process.
 pub async fn run(node: &Node) {
     let spread = Spread::new(node);
+    tokio::join!(give_out(&spread), spread.hear_later());
+}
+
+async fn give_out(spread: &Spread<'_>) {
+    let node = spread.node;
     let mut going = Going::new();
     spread.adopt(&mut going).await;
     let mut tick = interval(LOOK_EVERY);
@@ -124,6 +134,7 @@ impl<'n> Spread<'n> {
             load: Mutex::default(),
             past: Mutex::default(),
             warm: Mutex::default(),
+            waking: Mutex::new(Waking::begun(clock::now(), Instant::now())),
             reach: Reach::default(),
             money: Mutex::default(),
             asked_about: Mutex::default(),
@@ -133,6 +144,7 @@ impl<'n> Spread<'n> {
 
     /// Takes over what nobody follows, and cancels what is not wanted any more.
     async fn tend<'s>(&'s self, going: &mut Going<'s>) {
+        self.waking.lock().look(clock::now(), Instant::now());
         self.money.lock().look_again();
         // Another process of this home may have died.
         if let Ok(leases) = self.node.work.tasks().adopt().await {

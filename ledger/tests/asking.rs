@@ -12,7 +12,7 @@ use ledger::{
     Collected, Ledger, Origin, PlaceError, PostError, Posted, ReceiveError, Standing, State,
     limits::AWAITED_MS_MAX,
 };
-use protocol::{Order, Receipt, Verified, ack::Verdict};
+use protocol::{Credits, Order, Receipt, Verified, ack::Verdict};
 
 /// Node 1 orders of `worker`, which charges `charged`.
 async fn received(
@@ -67,6 +67,24 @@ async fn a_receipt_that_is_fetched_twice_is_the_same_and_no_other_takes_its_plac
     assert_eq!(ledger.due(NOW, 10).await.unwrap()[0].ids.len(), 1);
     assert_eq!(home.standing(2), Standing { spent: 70, ..Standing::default() });
     home.assert_sound();
+}
+
+#[tokio::test]
+async fn what_an_order_came_to_cost_is_known_once_it_is_answered_or_lost() {
+    let home = Home::new();
+    let ledger = home.open();
+    let orders: Vec<_> = (0..4).map(|n| order(1, 2, n, 100)).collect();
+    let cost = async |n: usize| ledger.order_cost(id(2), &orders[n].order_id).await.unwrap();
+    assert_eq!(cost(0).await, Some(Credits::ZERO), "it was never placed");
+    for (order, verdict) in orders.iter().zip([Verdict::Ok, Verdict::Dispute(None)]) {
+        ledger.place(order, NOW).await.unwrap();
+        assert_eq!(ledger.order_cost(id(2), &order.order_id).await.unwrap(), None);
+        received(&ledger, order, &answer(order, 2, 70), verdict).await.unwrap();
+    }
+    ledger.place(&orders[2], NOW).await.unwrap();
+    ledger.lost(id(2), &orders[2].order_id, NOW).await.unwrap();
+    let costs = [cost(0).await, cost(1).await, cost(2).await].map(Option::unwrap);
+    assert_eq!(costs, [Credits::saturating(70), Credits::ZERO, Credits::ZERO]);
 }
 
 #[tokio::test]

@@ -99,7 +99,7 @@ async fn answer(work: &Work, task: WaitingTask) {
     let body = JsonLine::new(vec![b'1'; 400]).unwrap();
     let verdict = Verdict::Answered(Response { status: 200, request_id: "req".into(), body });
     let usage = TokenUsage { input: 20, cached: 0, output: 1, reasoning: 0 };
-    let charge = Charge { credits: Credits::ZERO, usage };
+    let charge = Charge { usage, ..Charge::default() };
     work.tasks().close(lease, verdict, charge, NOW).await.unwrap();
 }
 

@@ -4,7 +4,8 @@
 //! A scheduler asks what waits ([`Tasks::waiting`]), leases a task to a worker ([`Tasks::lease`]), sends the
 //! request ([`Tasks::body`]) and closes the lease with what came of it ([`Tasks::close`]). A task waits, is
 //! leased once (twice where it is hedged), or has ended; the first good answer ends it, and whatever comes
-//! later is reported as late and only its credits are booked. A lease with an order survives its process:
+//! later is reported as late and only its credits are booked. Where a worker was not heard at the end of its lease,
+//! what it may charge stays counted until that is known ([`Tasks::unheard`]). A lease with an order survives its process:
 //! the next one adopts it ([`Tasks::adopt`]) and asks the worker by the order's id.
 
 mod adopt;
@@ -17,6 +18,7 @@ mod open;
 pub(crate) mod schema;
 mod sweep;
 mod turns;
+mod unheard;
 mod verdict;
 mod waiting;
 mod withdraw;
@@ -29,7 +31,8 @@ pub use open::OpenLease;
 pub(crate) use schema::{NewTask, insert, state};
 pub(crate) use sweep::{clear_batch, sweep};
 pub use turns::in_turns;
-pub use verdict::{Charge, Response, TokenUsage, Verdict};
+pub use unheard::Unheard;
+pub use verdict::{Charge, Cost, Response, TokenUsage, Verdict};
 pub use waiting::{BatchTerms, WaitingTask, Wanted};
 pub use withdraw::GiveUpError;
 pub(crate) use withdraw::withdraw;

@@ -7,13 +7,14 @@ use common::{
     Home, NOW, a_lease, assert_whole, bad, begin, close, cost, credits, drain, get, good, later, lease, line,
     line_for, lines, retry, waiting, written,
 };
+use protocol::Credits;
 use serde_json::json;
 use std::collections::HashMap;
 use work::{
     Endpoint, Metadata, Work,
     batches::BatchStatus,
     jobs::NewJob,
-    tasks::{CloseError, Closed, LeaseError, NewLease, TaskId, Verdict, Wanted},
+    tasks::{Charge, CloseError, Closed, Cost, LeaseError, NewLease, TaskId, Verdict, Wanted},
 };
 
 fn reserving(task: TaskId, amount: u64) -> NewLease {
@@ -22,6 +23,46 @@ fn reserving(task: TaskId, amount: u64) -> NewLease {
 
 fn ordered(task: TaskId, order: &str) -> NewLease {
     NewLease { order_id: Some(order.into()), answer_by: Some(later(1000)), ..a_lease(task, "friend") }
+}
+
+#[tokio::test]
+async fn what_a_try_may_cost_that_nobody_heard_of_is_not_spent_on_others_until_it_is_known() {
+    let home = Home::new();
+    let work = home.open();
+    let batch = begin(&work, &lines(3), json!({"max_credits": "10"})).await;
+    let tasks = waiting(&work, 3, NOW).await;
+    let unheard = Charge { cost: Cost::Unheard, ..Charge::default() };
+    for (task, order, verdict) in [(&tasks[0], "one", retry(later(1))), (&tasks[1], "two", Verdict::Cut)] {
+        let lease = NewLease { reserved: credits(4), ..ordered(task.id, order) };
+        let lease = work.tasks().lease(lease, NOW).await.unwrap();
+        work.tasks().close(lease, verdict, unheard, NOW).await.unwrap();
+    }
+    let refused = work.tasks().lease(reserving(tasks[2].id, 3), NOW).await;
+    assert!(matches!(refused, Err(LeaseError::OverBudget { left }) if left == credits(2)), "{refused:?}");
+    let open = work.tasks().unheard(0, 10).await.unwrap();
+    let cancels: Vec<_> = open.iter().map(|one| (one.order_id.as_str(), one.cancel_until)).collect();
+    assert_eq!(cancels, [("one", None), ("two", Some(later(1000)))], "what was cut is to be cancelled there");
+    assert_eq!(work.tasks().unheard(open[0].place, 10).await.unwrap(), open[1..]);
+    work.tasks().cancel_heard("two").await.unwrap();
+    assert_eq!(work.tasks().unheard(open[0].place, 10).await.unwrap()[0].cancel_until, None);
+
+    let work = {
+        drop(work);
+        home.open()
+    };
+    let account = async || {
+        let progress = work.batches().progress(&batch.id).await.unwrap().unwrap();
+        [progress.spent, progress.reserved, progress.unheard].map(Credits::get)
+    };
+    assert_eq!(account().await, [0, 0, 8]);
+    for _twice in 0..2 {
+        work.tasks().heard("one", credits(3), NOW).await.unwrap();
+        assert_eq!(account().await, [3, 0, 4]);
+    }
+    work.tasks().heard("two", Credits::ZERO, NOW).await.unwrap();
+    assert_eq!(account().await, [3, 0, 0]);
+    assert!(work.tasks().unheard(0, 10).await.unwrap().is_empty());
+    work.tasks().lease(reserving(tasks[2].id, 7), NOW).await.unwrap();
 }
 
 #[tokio::test]

@@ -77,7 +77,13 @@ impl<'n> Spread<'n> {
                     .map_or_else(|| request.body.clone(), |upstream| request.body_for(upstream)),
             )
         };
-        let at = AtWorker { node: self.node, placed: placed.clone(), endpoint: task.endpoint, cancel };
+        let at = AtWorker {
+            node: self.node,
+            placed: placed.clone(),
+            endpoint: task.endpoint,
+            cancel,
+            waking: &self.waking,
+        };
         let came = at.run(true, body).await;
         let upstream = upstream.as_deref();
         let in_flight = upstream.map_or(1, |upstream| upstream.lane.in_flight());

@@ -67,7 +67,8 @@ impl Spread<'_> {
         };
         drop(ask);
         let (mut came, whole) = heard(outcome, &upstream);
-        came.unordered = whole.as_ref().map_or(Credits::ZERO, charged_without_order);
+        // Its word alone: it is worth no more than what would have been ordered, as in the books.
+        came.unordered = whole.as_ref().map_or(Credits::ZERO, charged_without_order).min(reserved);
         self.came_down(flight, &lease, None, came).await;
         if let (Some(worker), Some(answer)) = (upstream.node(), &whole) {
             let served = Served { node: self.node, worker, order: None, output_max, bytes };

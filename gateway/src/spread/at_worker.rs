@@ -8,20 +8,22 @@ use super::{
     asking::{ANSWERED_WITHIN, Given, Heard},
     came::{Came, Said},
     record,
+    waking::Waking,
 };
 use crate::{
     breaker::Admission, clock, node::Node, orders::Placed, outcome::Reason, upstream::Upstream, witness::Saw,
 };
 use bytes::Bytes;
 use http::Method;
-use protocol::canonical::sha256;
+use parking_lot::Mutex;
+use protocol::{Order, Timestamp, canonical::sha256};
 use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
-use work::Endpoint;
+use work::{Endpoint, JobRecord};
 
 /// The worker answers when the job has ended, or after this.
 const LONG_POLL: Duration = Duration::from_secs(30);
@@ -35,8 +37,15 @@ const PAUSE_MAX: Duration = Duration::from_secs(10);
 /// An order is brought so many times to a worker that says it never had it.
 const GIVEN_MAX: u32 = 3;
 
-/// After the end of a lease its worker is asked once more for what it had by then.
+/// After the end of a lease its worker is asked once more for what it had by then. (Longer, where the machine slept
+/// over it: `waking.rs`.)
 const LAST_LOOK_AFTER: Duration = Duration::from_secs(1);
+
+/// A question that came before the job did is asked again after this.
+const OVERTAKEN_WITHIN: Duration = Duration::from_millis(1500);
+
+/// What is being cut is given as soon as it is.
+const CUT_POLL: &str = "?wait=5";
 
 /// What a cut makes is waited for so long; its receipt is collected later otherwise.
 const CUT_WITHIN: Duration = Duration::from_secs(15);
@@ -48,6 +57,7 @@ pub(super) struct AtWorker<'n> {
     pub(super) endpoint: Endpoint,
     /// Ends when the task is not wanted any more.
     pub(super) cancel: CancellationToken,
+    pub(super) waking: &'n Mutex<Waking>,
 }
 
 /// What is done next.
@@ -93,7 +103,7 @@ impl AtWorker<'_> {
         loop {
             let late = self.is_over();
             let trouble = match next {
-                Next::Give if late => return Came::nothing(Reason::TimedOut),
+                Next::Give if late => return Came::nothing(Reason::TimedOut).seen(Saw::Nothing),
                 Next::Give => {
                     times_given += 1;
                     let Some(body) = body().await.filter(|body| self.is_ordered(body)) else {
@@ -111,10 +121,10 @@ impl AtWorker<'_> {
                     }
                 }
                 Next::Look => match self.look(LONG_POLL).await {
-                    Heard::Record(record) => match record::read(record, self.placed.order(), false) {
-                        Some(came) => return came,
-                        None if late => return self.too_late().await,
-                        None => {
+                    Heard::Record(record) => match (record.started_at, self.read(record)) {
+                        (_, Some(came)) => return came,
+                        (begun, None) if late => return self.too_late(begun.is_some()).await,
+                        (_, None) => {
                             if pause > PAUSE_MIN {
                                 // It is back.
                                 self.upstream().into_iter().for_each(|upstream| upstream.succeeded());
@@ -133,13 +143,32 @@ impl AtWorker<'_> {
                     Heard::Trouble(why) => why,
                 },
             };
-            if late {
+            if late && !self.slept_over() {
                 return Came::nothing(Reason::TimedOut);
             }
             self.note_trouble(&trouble);
-            sleep(pause.min(self.time_left())).await;
+            sleep(if late { pause } else { pause.min(self.time_left()) }).await;
             pause = (pause * 2).min(PAUSE_MAX);
         }
+    }
+
+    /// What a record says that is not of something cancelled; `None` while it waits or runs.
+    fn read(&self, record: JobRecord) -> Option<Came> {
+        let order = self.placed.order();
+        match record::read(record, order, false)? {
+            Came { said: Said::Unbegun, .. } if !is_nearly_over(order, clock::now()) => {
+                Some(Came::bad("it dropped the job long before its time").seen(Saw::Nothing))
+            }
+            came => Some(came),
+        }
+    }
+
+    /// Whether the lease ran out while this machine slept, and its worker may be reached yet.
+    fn slept_over(&self) -> bool {
+        let (order, now) = (self.placed.order(), Instant::now());
+        let mut waking = self.waking.lock();
+        waking.look(clock::now(), now);
+        order.answer_by.is_some_and(|by| waking.slept_over(order.created_at, by, now))
     }
 
     fn note_trouble(&self, why: &str) {
@@ -175,29 +204,50 @@ impl AtWorker<'_> {
         sha256(body) == self.placed.order().body_sha256
     }
 
-    /// It still runs, and nobody would pay for it any more: it need not go on.
-    async fn too_late(&self) -> Came {
-        let _ = self.ask(Method::DELETE, "", ANSWERED_WITHIN).await;
-        Came::nothing(Reason::TimedOut)
+    /// It waits or runs still, and nobody would pay for it any more: it need not go on.
+    async fn too_late(&self, begun: bool) -> Came {
+        let nothing = || Came::of(if begun { Said::Nothing(Reason::TimedOut) } else { Said::Unbegun });
+        let ended = match self.ask(Method::DELETE, "", ANSWERED_WITHIN).await {
+            Heard::Record(record) => record::read(record, self.placed.order(), false),
+            Heard::Unknown | Heard::Trouble(_) => None,
+        };
+        match ended {
+            Some(came @ Came { said: Said::Answered(_), .. }) => came,
+            Some(came) => Came { said: nothing().said, ..came },
+            None => nothing().seen(Saw::Nothing),
+        }
     }
 
-    /// Cancels the job; what it made until then is paid for.
+    /// Cancels the job; what it made until then is paid for. A worker that is not heard is told again in the
+    /// background (`unheard.rs`).
     async fn cut(&self) -> Came {
-        let cut = async {
-            let mut heard = self.ask(Method::DELETE, "", ANSWERED_WITHIN).await;
-            loop {
-                match heard {
-                    Heard::Record(record) => match record::read(record, self.placed.order(), true) {
-                        Some(came @ Came { said: Said::Answered(_), .. }) => return came,
-                        Some(came) => return Came { said: Said::Cut, ..came },
-                        None => sleep(PAUSE_MIN).await,
-                    },
-                    // Never taken, or not to be asked: a receipt that there is is collected in the background.
-                    Heard::Unknown | Heard::Trouble(_) => return Came::of(Said::Cut),
-                }
-                heard = self.look(CUT_WITHIN).await;
-            }
-        };
-        tokio::time::timeout(CUT_WITHIN, cut).await.unwrap_or_else(|_| Came::of(Said::Cut))
+        tokio::time::timeout(CUT_WITHIN, self.told_to_leave()).await.unwrap_or_else(|_| Came::of(Said::Cut))
     }
+
+    async fn told_to_leave(&self) -> Came {
+        let mut method = Method::DELETE;
+        let mut overtook = false;
+        loop {
+            let query = if method == Method::GET { CUT_POLL } else { "" };
+            match self.ask(method.clone(), query, ANSWERED_WITHIN).await {
+                Heard::Record(record) => match record::read(record, self.placed.order(), true) {
+                    Some(came @ Came { said: Said::Answered(_), .. }) => return came,
+                    Some(came) => return Came { said: Said::Cut, ..came },
+                    // It is being cut.
+                    None => method = Method::GET,
+                },
+                // The job may be on its way there still, on another connection.
+                Heard::Unknown if !overtook && !self.has_expired() => overtook = true,
+                Heard::Unknown => return Came::of(Said::Cut),
+                Heard::Trouble(why) => self.note_trouble(&why),
+            }
+            sleep(if overtook { OVERTAKEN_WITHIN } else { PAUSE_MIN }).await;
+        }
+    }
+}
+
+/// Whether most of a lease is over, so that the job may have been dropped by a clock that is ahead of ours.
+fn is_nearly_over(order: &Order, now: Timestamp) -> bool {
+    let Some(by) = order.answer_by else { return false };
+    now.millis_since(order.created_at) >= by.millis_since(order.created_at) / 2
 }

@@ -8,7 +8,7 @@ use crate::{
 use protocol::{Credits, Receipt, Timestamp, Verified, judge::Judgement};
 use work::{
     JsonLine, backoff,
-    tasks::{Charge, Response, TokenUsage, Verdict},
+    tasks::{Charge, Cost, Response, TokenUsage, Verdict},
 };
 
 /// What an upstream said to a task.
@@ -22,6 +22,8 @@ pub(super) enum Said {
     Absent(String),
     /// Nothing of use.
     Nothing(Reason),
+    /// Its turn did not come in its time: the worker was busy with others, and has done nothing wrong.
+    Unbegun,
     /// We cancelled it.
     Cut,
     /// Nobody knows yet, and this node stops: the next process asks.
@@ -77,8 +79,8 @@ impl Came {
             .map_or(self.unordered, |answer| answer.credits)
     }
 
-    /// For the books of its batch.
-    pub(super) fn charge(&self) -> Charge {
+    /// For the books of its batch; `ordered`: by an order, whose receipt may come later.
+    pub(super) fn charge(&self, ordered: bool) -> Charge {
         let usage = match (&self.said, &self.papers) {
             (Said::Answered(answer), _) => answer.usage,
             (_, Some(papers)) => {
@@ -87,7 +89,14 @@ impl Came {
             }
             _ => TokenUsage::default(),
         };
-        Charge { credits: self.charged(), usage }
+        let cost = match (&self.papers, self.saw) {
+            (None, None | Some(Saw::Part(_) | Saw::Whole(_) | Saw::Running | Saw::Unwaited)) if ordered => {
+                Cost::Unheard
+            }
+            // Of what is known to be nothing no receipt is ever asked for.
+            _ => Cost::Charged(self.charged()),
+        };
+        Charge { cost, usage }
     }
 
     /// The label in metrics and logs.
@@ -97,6 +106,7 @@ impl Came {
             Said::Wrong(_) => "refused",
             Said::Nothing(Reason::TimedOut) => "timed_out",
             Said::Nothing(Reason::Busy(_) | Reason::NoCredit { .. } | Reason::TooLong(_)) => "not_taken",
+            Said::Unbegun => "not_taken",
             Said::Absent(_) | Said::Nothing(_) => "failed",
             Said::Cut => "cut",
             Said::Left => "left",
@@ -152,7 +162,7 @@ pub(super) fn verdict(
         Said::Absent(words) => again(format!("status 404: {words}")),
         Said::Nothing(reason) if costs_no_attempt(reason) => Verdict::Cut,
         Said::Nothing(reason) => again(reason.to_string()),
-        Said::Cut => Verdict::Cut,
+        Said::Unbegun | Said::Cut => Verdict::Cut,
         Said::Left => return None,
     })
 }
@@ -232,6 +242,20 @@ mod tests {
         assert!(matches!(believed, Some(Verdict::Answered(response)) if response.status == 422));
         let rubbish = verdict(&refusal("<html>"), true, "req", 0, 0, NOW);
         assert!(matches!(rubbish, Some(Verdict::Failed { .. })));
+    }
+
+    #[test]
+    fn what_an_order_costs_is_known_by_its_receipt_or_where_there_was_surely_no_answer() {
+        let away = || Came::nothing(Reason::TimedOut);
+        assert_eq!(away().charge(true).cost, Cost::Unheard);
+        assert_eq!(away().seen(Saw::Nothing).charge(true).cost, Cost::default());
+        assert_eq!(away().charge(false).cost, Cost::default(), "nothing was ordered");
+        assert_eq!(Came::of(Said::Cut).charge(true).cost, Cost::Unheard);
+    }
+
+    #[test]
+    fn a_task_whose_turn_did_not_come_waits_on_however_often() {
+        assert_eq!(of(&Said::Unbegun, 1000), Some(Verdict::Cut));
     }
 
     #[test]

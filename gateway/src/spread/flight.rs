@@ -33,8 +33,6 @@ pub(super) struct Flight {
     pub(super) warm: bool,
     /// A second try of a task that runs elsewhere.
     pub(super) hedge: bool,
-    /// Nothing else of its batch was on its way.
-    pub(super) alone: bool,
 }
 
 /// A lease of this process.

@@ -59,8 +59,7 @@ impl<'n> Spread<'n> {
         }
         let Some(slot) = self.node.slots.try_take(&upstream.lane) else { return };
         let warm = self.warm.lock().is_warm(&task.model, task.opening, &upstream.name);
-        let alone = task.terms.as_ref().is_none_or(|terms| self.money.lock().begin(&terms.id));
-        self.begin(Flight { task, upstream, slot, warm, hedge: true, alone }, going);
+        self.begin(Flight { task, upstream, slot, warm, hedge: true }, going);
     }
 
     /// The quickest machine that has nothing else to do.

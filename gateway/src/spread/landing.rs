@@ -55,7 +55,10 @@ impl Spread<'_> {
         let jitter = getrandom::u32().unwrap_or_default();
         let verdict = verdict(&came.said, believed, &request_id, task.attempts, jitter, clock::now());
         let Some(verdict) = verdict else { return };
-        let Ok(closed) = self.close(landing.lease, verdict, came.charge()).await else { return };
+        let Ok(closed) = self.close(landing.lease, verdict, came.charge(landing.placed.is_some())).await
+        else {
+            return;
+        };
         self.open.lock().remove(&landing.lease);
         self.node.metrics.task(came.label());
         tracing::debug!(
@@ -87,7 +90,7 @@ impl Spread<'_> {
                 let model = &landing.task.model;
                 upstream.was_of_no_use(reason, model, landing.in_flight, now);
             }
-            Said::Absent(_) | Said::Wrong(_) | Said::Cut | Said::Left => {}
+            Said::Absent(_) | Said::Wrong(_) | Said::Unbegun | Said::Cut | Said::Left => {}
         }
     }
 
@@ -109,7 +112,7 @@ impl Spread<'_> {
             }
             // A server that is being started may say so once.
             Said::Absent(_) => landing.task.attempts > 0 && !self.others_left(landing.task, upstream),
-            Said::Answered(_) | Said::Nothing(_) | Said::Cut | Said::Left => false,
+            Said::Answered(_) | Said::Nothing(_) | Said::Unbegun | Said::Cut | Said::Left => false,
         }
     }
 
@@ -147,7 +150,7 @@ impl Spread<'_> {
         let (task, upstream) = (landing.task, landing.upstream);
         let in_vain = match said {
             Said::Nothing(reason) => !costs_no_attempt(reason),
-            Said::Absent(_) | Said::Wrong(_) => true,
+            Said::Absent(_) | Said::Wrong(_) | Said::Unbegun => true,
             Said::Answered(_) | Said::Cut | Said::Left => false,
         };
         match (&closed, upstream) {
@@ -157,6 +160,9 @@ impl Spread<'_> {
             }
             (Some(Closed::Waiting | Closed::LeftToTwin), Some(upstream)) if in_vain => {
                 self.past.lock().note(task.id, &upstream.name);
+                if matches!(said, Said::Unbegun) {
+                    self.past.lock().note_unbegun(task.id);
+                }
             }
             _ => {}
         }
@@ -203,6 +209,7 @@ fn reason(said: &Said) -> Option<String> {
         Said::Nothing(reason) => Some(reason.to_string()),
         Said::Absent(words) => Some(format!("status 404: {words}")),
         Said::Wrong(refusal) => Some(format!("status {}", refusal.status)),
+        Said::Unbegun => Some("its turn did not come in time".to_owned()),
         Said::Answered(_) | Said::Cut | Said::Left => None,
     }
 }

@@ -2,16 +2,26 @@
 
 use super::{Spread, flight::Flight, reach::Kind};
 use crate::clock;
-use std::collections::{HashMap, HashSet};
+use protocol::{Credits, Timestamp};
+use std::{collections::HashSet, time::Duration};
 use work::tasks::WaitingTask;
+
+/// A batch waits for so long after a try whose worker was not heard: most are back by then, and what the try does
+/// not cost can be spent on others.
+const HEARD_WITHIN: Duration = Duration::from_secs(15 * 60);
+
+/// Whether what a batch holds back now may be left for it again: open leases rarely cost all that they reserve,
+/// and a worker that was not heard may have made nothing.
+pub(super) fn more_may_come(reserved: Credits, unheard_at: Option<Timestamp>, now: Timestamp) -> bool {
+    let within = HEARD_WITHIN.as_millis() as u64;
+    reserved > Credits::ZERO || unheard_at.is_some_and(|at| now.millis_since(at) < within)
+}
 
 /// What is known of batches and their money.
 #[derive(Debug, Default)]
 pub(super) struct Money {
     /// Batches whose next task costs more than they may spend now.
     short: HashSet<String>,
-    /// How many tasks of each batch are on their way.
-    flying: HashMap<String, usize>,
 }
 
 impl Money {
@@ -20,24 +30,9 @@ impl Money {
         self.short.contains(batch)
     }
 
-    /// A task of this batch begins; true if it is the only one.
-    pub(super) fn begin(&mut self, batch: &str) -> bool {
-        let flying = self.flying.entry(batch.to_owned()).or_default();
-        *flying += 1;
-        *flying == 1
-    }
-
-    /// It ended. If it was leased, what it did not use may be spent.
-    pub(super) fn end(&mut self, batch: &str, was_leased: bool) {
-        if was_leased {
-            self.short.remove(batch);
-        }
-        if let Some(flying) = self.flying.get_mut(batch) {
-            *flying -= 1;
-            if *flying == 0 {
-                self.flying.remove(batch);
-            }
-        }
+    /// Something of it ended.
+    pub(super) fn look_at(&mut self, batch: &str) {
+        self.short.remove(batch);
     }
 
     /// Another process may have given something back.
@@ -54,19 +49,17 @@ impl Spread<'_> {
         }
     }
 
-    /// A task costs more than is left. If nothing else of its batch runs, nothing will be given back: the
+    /// A task costs more than is left. If nothing will be given back the
     /// batch is stopped, unless somebody works for nothing.
     pub(super) async fn over_budget(&self, flight: &Flight) {
         self.leasing.lock().remove(&flight.task.id);
         let Some(terms) = &flight.task.terms else { return };
         let who = self.reach.look(self.node, &Kind::of(&flight.task)).who;
         let somebody_is_free = who.iter().any(|(_, upstream)| upstream.is_own());
-        if !flight.alone || somebody_is_free {
-            return self.wait_for_money(&flight.task);
-        }
         let batches = self.node.work.batches();
-        let reserved = batches.progress(&terms.id).await.ok().flatten().map(|progress| progress.reserved);
-        if reserved.is_none_or(|reserved| reserved.get() > 0) {
+        let progress = batches.progress(&terms.id).await.ok().flatten();
+        let waits = progress.is_none_or(|now| more_may_come(now.reserved, now.unheard_at, clock::now()));
+        if waits || somebody_is_free {
             return self.wait_for_money(&flight.task);
         }
         let left = terms.left.unwrap_or_default();
@@ -86,19 +79,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_batch_that_is_short_waits_until_something_of_it_ends() {
-        let mut money = Money::default();
-        assert!(money.begin("a") && !money.begin("a") && money.begin("b"));
-        money.short.insert("a".into());
-        assert!(money.is_short("a") && !money.is_short("b"));
-        money.end("a", false);
-        assert!(money.is_short("a"), "nothing was given back");
-        assert!(!money.begin("a"));
-        money.end("a", true);
-        assert!(!money.is_short("a"));
-        assert!(!money.begin("a"), "one is on its way still");
-        money.end("a", true);
-        money.end("a", true);
-        assert!(money.flying.keys().eq(["b"]));
+    fn a_batch_waits_for_what_may_come_back_and_not_for_a_worker_that_is_gone() {
+        let at = Timestamp::from_millis;
+        let within = HEARD_WITHIN.as_millis() as u64;
+        assert!(!more_may_come(Credits::ZERO, None, at(9)));
+        assert!(more_may_come(Credits::saturating(1), None, at(9)), "also where another process leased it");
+        assert!(more_may_come(Credits::ZERO, Some(at(9)), at(8 + within)));
+        assert!(!more_may_come(Credits::ZERO, Some(at(9)), at(9 + within)));
     }
 }

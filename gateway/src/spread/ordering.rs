@@ -6,6 +6,7 @@ use super::{
     came::{Came, Said},
     flight::{Flight, Leased},
     lease_time::lease_time,
+    money,
     request::Request,
 };
 use crate::{
@@ -88,7 +89,7 @@ impl Spread<'_> {
         let output_max = match left {
             Some(left) if full > left => {
                 // What others of the batch do not use comes back when they end; then there is more.
-                let paid = price.output_within(left, input).filter(|_| flight.alone);
+                let paid = price.output_within(left, input).filter(|_| !more_may_come(flight));
                 match paid.filter(|output| *output >= SHRUNK_MIN.min(output_max)) {
                     Some(output) => output,
                     None => return Priced::OverBudget,
@@ -97,7 +98,8 @@ impl Spread<'_> {
             _ => output_max,
         };
         let now = clock::now();
-        let lease = lease_time(flight.upstream.service(), flight.task.attempts, request.route.answer_timeout);
+        let tries = flight.task.attempts.saturating_add(self.past.lock().unbegun(flight.task.id));
+        let lease = lease_time(flight.upstream.service(), tries, request.route.answer_timeout);
         let terms = Terms { model, body, output_max, answer_by: Some(later(now, lease)) };
         match orders::draw_up(self.node, &flight.upstream, worker, &terms, now) {
             Ok(order) => Priced::Order(Box::new(order)),
@@ -134,10 +136,17 @@ impl Spread<'_> {
             placed: placed.clone(),
             endpoint: flight.task.endpoint,
             cancel: lease.cancel.clone(),
+            waking: &self.waking,
         };
         let came = at.run(false, again).await;
         Some((placed, came))
     }
+}
+
+/// Whether more may be left for its batch soon.
+fn more_may_come(flight: &Flight) -> bool {
+    let terms = flight.task.terms.as_ref();
+    terms.is_some_and(|terms| money::more_may_come(terms.reserved, terms.unheard_at, clock::now()))
 }
 
 fn later(than: Timestamp, by: Duration) -> Timestamp {

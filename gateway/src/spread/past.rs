@@ -23,6 +23,8 @@ pub(super) struct Past {
 struct Tried {
     /// By name.
     upstreams: Vec<String>,
+    /// How often its turn did not come within its lease.
+    unbegun: u32,
     /// The first peer's word that the request is wrong, and whether that is a stranger.
     verdict: Option<(Refusal, bool)>,
     /// Those that have no room for the prompt, by name.
@@ -42,6 +44,16 @@ impl Past {
         {
             tried.upstreams.push(upstream.to_owned());
         }
+    }
+
+    /// Its turn did not come within its lease.
+    pub(super) fn note_unbegun(&mut self, task: TaskId) {
+        self.entry(task).into_iter().for_each(|tried| tried.unbegun = tried.unbegun.saturating_add(1));
+    }
+
+    /// How often that was so.
+    pub(super) fn unbegun(&self, task: TaskId) -> u32 {
+        self.tasks.get(&task).map_or(0, |tried| tried.unbegun)
     }
 
     /// An upstream says that the request is wrong. Gives that word where it is to be believed: the owner's own

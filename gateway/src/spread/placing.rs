@@ -160,13 +160,12 @@ impl<'n> Spread<'n> {
             let Some(task) = tasks[pick.task].take() else { continue };
             let upstream = Arc::clone(upstream);
             self.leasing.lock().insert(task.id);
-            let alone = task.terms.as_ref().is_none_or(|terms| self.money.lock().begin(&terms.id));
-            self.begin(Flight { task, upstream, slot, warm: pick.warm, hedge: false, alone }, going);
+            self.begin(Flight { task, upstream, slot, warm: pick.warm, hedge: false }, going);
         }
         tasks.into_iter().flatten().map(|task| task.model).collect()
     }
 
-    /// Lets a task go, which was counted with its batch.
+    /// Lets a task go.
     pub(super) fn begin<'s>(&'s self, flight: Flight, going: &mut Going<'s>) {
         let (id, bytes) = (flight.task.id, flight.task.bytes);
         let batch = flight.task.terms.as_ref().map(|terms| terms.id.clone());
@@ -178,7 +177,8 @@ impl<'n> Spread<'n> {
         let flight = async move {
             let was_leased = self.fly(flight).await;
             self.leasing.lock().remove(&id);
-            batch.into_iter().for_each(|batch| self.money.lock().end(&batch, was_leased));
+            // What it did not use may be spent.
+            batch.filter(|_| was_leased).into_iter().for_each(|batch| self.money.lock().look_at(&batch));
             let mut load = self.load.lock();
             load.flights -= 1;
             load.bytes -= bytes;

@@ -86,6 +86,7 @@ fn failed(record: JobRecord, order: &Verified<Order>, cut: bool) -> Came {
         "invalid_request_error" => Said::Wrong(refusal(&error)),
         "model_not_found" => Said::Nothing(Reason::Status(404, message)),
         too_long::CODE => Said::Nothing(Reason::TooLong(TooLong::of_job(&error.message, None))),
+        "expired" if record.started_at.is_none() => Said::Unbegun,
         "expired" => Said::Nothing(Reason::TimedOut),
         kind => Said::Nothing(Reason::Broken(format!("{}: {message}", brief(kind)))),
     };
@@ -265,7 +266,9 @@ mod tests {
         };
         assert!(matches!(error("invalid_request_error"), Said::Wrong(refusal) if refusal.status == 400));
         assert!(matches!(error("model_not_found"), Said::Nothing(Reason::Status(404, _))));
-        assert!(matches!(error("expired"), Said::Nothing(Reason::TimedOut)));
+        assert!(matches!(error("expired"), Said::Unbegun), "it was never begun");
+        let begun = r#"{"jobId":"j","status":"error","createdAt":1,"startedAt":2,"error":{"type":"expired","message":"no"}}"#;
+        assert!(matches!(said(begun).unwrap().said, Said::Nothing(Reason::TimedOut)));
         assert!(matches!(error("worker_restarted"), Said::Nothing(Reason::Broken(_))));
     }
 }

@@ -15,7 +15,7 @@ use crate::{
     unwritten::Unwritten,
 };
 use protocol::{
-    Ack, NodeId, Order, Receipt, Signed, Timestamp, Verified, ack::Verdict, canonical::sha256,
+    Ack, Credits, NodeId, Order, Receipt, Signed, Timestamp, Verified, ack::Verdict, canonical::sha256,
     limits::STATEMENT_BYTES_MAX,
 };
 
@@ -90,6 +90,12 @@ impl Ledger {
     ) -> Result<Option<Signed<Order>>, QueryError> {
         let order = order.to_owned();
         self.read(move |reader| reader.order_placed(worker, &order)).await?
+    }
+
+    /// See [`crate::Reader::order_cost`].
+    pub async fn order_cost(&self, worker: NodeId, order: &str) -> Result<Option<Credits>, QueryError> {
+        let order = order.to_owned();
+        self.read(move |reader| reader.order_cost(worker, &order)).await?
     }
 
     /// No receipt will come for this order: its worker refused it, or says so.

@@ -10,7 +10,7 @@ use crate::{
     column::integer,
     credit::{self, Line},
     entry::State,
-    exchange::{self, Phase, order_id},
+    exchange::{self, Phase, Side, order_id},
     journal::day_of,
     party::Party,
     serving::acks::{self, Collected},
@@ -103,6 +103,18 @@ impl Reader {
     pub fn order_placed(&self, worker: NodeId, order: &str) -> Result<Option<Signed<Order>>, QueryError> {
         let Some(id) = order_id(order) else { return Ok(None) };
         Ok(awaited::placed(&self.conn, worker, &id)?)
+    }
+
+    /// What an order of ours came to cost; `None` while its receipt is awaited. What was never placed, is lost,
+    /// disputed or forgiven costs nothing.
+    pub fn order_cost(&self, worker: NodeId, order: &str) -> Result<Option<Credits>, QueryError> {
+        let Some(id) = order_id(order) else { return Ok(Some(Credits::ZERO)) };
+        let found = exchange::of_order(&self.conn, Side::Asked, worker, &id)?;
+        Ok(match found.map(|found| (found.phase, found.credits)) {
+            Some((Phase::Open, _)) => None,
+            Some((Phase::Claimed | Phase::Settled, credits)) => Some(Credits::saturating(credits)),
+            Some((Phase::Gone | Phase::Disputed | Phase::Forgiven, _)) | None => Some(Credits::ZERO),
+        })
     }
 
     /// Orders of ours that were placed until `placed_before` and wait for their receipt, as far as they

@@ -5,10 +5,10 @@ use crate::{
     limits::LISTED_MAX,
     store::{
         error::StoreError,
-        tx::{View, natural},
+        tx::{View, moment, natural},
     },
 };
-use protocol::Credits;
+use protocol::{Credits, Timestamp};
 use rusqlite::params;
 
 /// A batch, its money, and who works at it.
@@ -20,6 +20,10 @@ pub struct Progress {
     pub spent: Credits,
     /// What its open leases may cost.
     pub reserved: Credits,
+    /// What tries may yet cost whose worker was not heard when their lease was closed.
+    pub unheard: Credits,
+    /// When the last of them was closed.
+    pub unheard_at: Option<Timestamp>,
     /// What it may spend; `None` if it has no bound.
     pub max_credits: Option<Credits>,
     /// Who works at it, by name.
@@ -52,19 +56,23 @@ pub struct WorkerProgress {
 impl Batches<'_> {
     /// See [`Progress`].
     pub async fn progress(self, id: &str) -> Result<Option<Progress>, StoreError> {
-        const ACCOUNT: &str = "SELECT seq, spent, reserved, max_credits FROM batch WHERE id = ?1";
+        const ACCOUNT: &str = "SELECT seq, spent, reserved, max_credits, unheard, \
+            (SELECT max(since) FROM unheard WHERE batch = seq) FROM batch WHERE id = ?1";
         let id = id.to_owned();
         let ask = move |view: View<'_>| {
             let Some(batch) = ask::one(&view, &id)? else { return Ok(None) };
             let account = view.one(ACCOUNT, [&id], |row| {
                 let max: Option<i64> = row.get(3)?;
-                Ok((row.get::<_, i64>(0)?, natural(row, 1)?, natural(row, 2)?, max))
+                let unheard = (Credits::saturating(natural(row, 4)?), moment(row, 5)?);
+                Ok((row.get::<_, i64>(0)?, natural(row, 1)?, natural(row, 2)?, max, unheard))
             })?;
-            let Some((seq, spent, reserved, max)) = account else { return Ok(None) };
+            let Some((seq, spent, reserved, max, (unheard, unheard_at))) = account else { return Ok(None) };
             Ok(Some(Progress {
                 batch,
                 spent: Credits::saturating(spent),
                 reserved: Credits::saturating(reserved),
+                unheard,
+                unheard_at,
                 max_credits: max.map(|max| Credits::saturating(max.unsigned_abs())),
                 workers: workers(view, seq)?,
             }))

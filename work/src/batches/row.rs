@@ -13,7 +13,7 @@ macro_rules! concat_columns {
         concat!(
             "SELECT seq, status, unfinished, total, completed, failed, leased, reserved, spent, max_credits, turn, \
              hedge, input_tokens, cached_tokens, output_tokens, reasoning_tokens, in_progress_at, finalizing_at, \
-             completed_at, failed_at, expired_at, cancelling_at, cancelled_at FROM batch ",
+             completed_at, failed_at, expired_at, cancelling_at, cancelled_at, unheard FROM batch ",
             $where
         )
     };
@@ -24,21 +24,40 @@ pub(crate) struct Account {
     pub(crate) max: Option<Credits>,
     pub(crate) spent: u64,
     pub(crate) reserved: u64,
+    /// What closed leases may have cost whose worker was not heard.
+    pub(crate) unheard: u64,
 }
 
 impl Account {
     /// Reserves for a lease. Refused with what is left where that is less.
     pub(crate) fn reserve(&mut self, credits: Credits) -> Result<(), Credits> {
-        let after = self.spent.saturating_add(self.reserved).saturating_add(credits.get());
+        let held = self.held();
         match self.max {
-            Some(max) if after > max.get() => {
-                Err(Credits::saturating(max.get().saturating_sub(self.spent + self.reserved)))
+            Some(max) if held.saturating_add(credits.get()) > max.get() => {
+                Err(Credits::saturating(max.get().saturating_sub(held)))
             }
             _ => {
                 self.reserved = self.reserved.saturating_add(credits.get());
                 Ok(())
             }
         }
+    }
+
+    /// What cannot be spent on others.
+    fn held(&self) -> u64 {
+        self.spent.saturating_add(self.reserved).saturating_add(self.unheard)
+    }
+
+    /// A lease is closed, and its worker was not heard.
+    pub(crate) fn keep(&mut self, reserved: Credits) {
+        self.reserved = self.reserved.saturating_sub(reserved.get());
+        self.unheard = self.unheard.saturating_add(reserved.get());
+    }
+
+    /// What was kept so is known now.
+    pub(crate) fn hear(&mut self, kept: Credits, charged: Credits) {
+        self.unheard = self.unheard.saturating_sub(kept.get());
+        self.spent = self.spent.saturating_add(charged.get());
     }
 
     /// A lease is closed.
@@ -104,6 +123,7 @@ pub(crate) fn load(view: &View<'_>, sql: &str, key: impl Params) -> rusqlite::Re
                 max: max.map(|max| Credits::saturating(max.unsigned_abs())),
                 reserved: natural(row, 7)?,
                 spent: natural(row, 8)?,
+                unheard: natural(row, 23)?,
             },
             turn: row.get(10)?,
             hedge: row.get(11)?,
@@ -119,7 +139,7 @@ pub(crate) fn load(view: &View<'_>, sql: &str, key: impl Params) -> rusqlite::Re
 
 const SAVE: &str = "UPDATE batch SET status = :status, open = :open, ready = :ready, ended = :ended, \
     ended_at = coalesce(ended_at, :ended_at), unfinished = :unfinished, total = :total, completed = :completed, \
-    failed = :failed, leased = :leased, reserved = :reserved, spent = :spent, turn = :turn, input_tokens = :input, \
+    failed = :failed, leased = :leased, reserved = :reserved, spent = :spent, unheard = :unheard, turn = :turn, input_tokens = :input, \
     cached_tokens = :cached, output_tokens = :output, reasoning_tokens = :reasoning, \
     in_progress_at = :in_progress, finalizing_at = :finalizing, completed_at = :completed_at, \
     failed_at = :failed_at, expired_at = :expired, cancelling_at = :cancelling, cancelled_at = :cancelled \
@@ -144,6 +164,7 @@ pub(crate) fn save(tx: &Tx<'_>, row: &Row, now: Timestamp) -> rusqlite::Result<(
         ":leased": integer(life.leased),
         ":reserved": integer(row.account.reserved),
         ":spent": integer(row.account.spent),
+        ":unheard": integer(row.account.unheard),
         ":turn": row.turn,
         ":input": integer(row.usage.input),
         ":cached": integer(row.usage.cached),
@@ -168,22 +189,29 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_spent_and_reserved_never_exceeds_the_budget(
-            max in 0u64..100, steps in prop::collection::vec((0u64..40, 0u64..40), 0..30),
+            max in 0u64..100, steps in prop::collection::vec((0u64..40, 0u64..40, any::<bool>()), 0..30),
         ) {
             let mut account = Account { max: Credits::new(max), ..Account::default() };
-            let mut open = Vec::new();
-            for (reserve, charge) in steps {
+            let (mut open, mut unheard) = (Vec::new(), Vec::new());
+            for (reserve, charge, is_heard) in steps {
                 match account.reserve(Credits::saturating(reserve)) {
                     Ok(()) => open.push(reserve),
                     Err(left) => {
                         prop_assert!(left.get() < reserve);
-                        if let Some(reserved) = open.pop() {
+                        if let Some(kept) = unheard.pop_if(|_| is_heard) {
+                            account.hear(Credits::saturating(kept), Credits::saturating(charge.min(kept)));
+                        } else if let Some(reserved) = open.pop() {
+                            if !is_heard {
+                                account.keep(Credits::saturating(reserved));
+                                unheard.push(reserved);
+                                continue;
+                            }
                             let charged = Credits::saturating(charge.min(reserved));
                             account.settle(Credits::saturating(reserved), charged);
                         }
                     }
                 }
-                prop_assert!(account.spent + account.reserved <= max);
+                prop_assert!(account.held() <= max);
                 prop_assert_eq!(account.reserved, open.iter().sum::<u64>());
             }
         }

@@ -77,6 +77,9 @@ CREATE TABLE served (
 ) STRICT, WITHOUT ROWID;
 ";
 
+/// `unheard` is what tries may yet cost of which nobody was heard.
+pub(crate) const UNHEARD: &str = "ALTER TABLE batch ADD COLUMN unheard INTEGER NOT NULL DEFAULT 0;";
+
 use super::lifecycle::BatchStatus;
 
 impl BatchStatus {

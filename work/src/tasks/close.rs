@@ -5,8 +5,8 @@ use super::{
     decide::{Effect, Standing, decide, is_good},
     lane::shortened,
     open::{COLUMNS, OpenLease, read},
-    state,
-    verdict::{Charge, Verdict},
+    state, unheard,
+    verdict::{Charge, Cost, Verdict},
 };
 use crate::{
     batches::{self, Event},
@@ -97,7 +97,10 @@ pub(super) fn close(
     let lane = task.map_or(0, |task| task.lane);
     let (closed, event) = take_effect(tx, lease, lane, verdict, effect, now)?;
     if let Some(row) = &mut row {
-        row.account.settle(lease.reserved, charge.credits);
+        match charge.cost {
+            Cost::Unheard if lease.order_id.is_some() => row.account.keep(lease.reserved),
+            cost => row.account.settle(lease.reserved, cost.charged()),
+        }
         if effect == Effect::Complete {
             row.count(charge.usage);
         }
@@ -105,6 +108,9 @@ pub(super) fn close(
         let _ = event.map(|event| row.life.on(event, now));
         let _ = row.life.on(Event::Released, now);
         batches::save(tx, row, now)?;
+    }
+    if let (Cost::Unheard, Some(order)) = (charge.cost, &lease.order_id) {
+        unheard::keep(tx, lease, order, verdict, now)?;
     }
     serve(tx, lease, warm, effect, charge)?;
     Ok(closed)
@@ -209,7 +215,7 @@ fn serve(tx: &Tx<'_>, lease: &OpenLease, warm: u64, effect: Effect, charge: Char
         output_tokens = output_tokens + ?7, credits = credits + ?8, unused = unused + ?9";
     let answered = effect == Effect::Complete;
     let failed = !answered && effect != Effect::Late;
-    let unused = if answered { 0 } else { charge.credits.get() };
+    let unused = if answered { 0 } else { charge.cost.charged().get() };
     let row = params![
         lease.task.batch,
         lease.worker,
@@ -218,7 +224,7 @@ fn serve(tx: &Tx<'_>, lease: &OpenLease, warm: u64, effect: Effect, charge: Char
         integer(warm * u64::from(answered)),
         integer(charge.usage.input),
         integer(charge.usage.output),
-        integer(charge.credits.get()),
+        integer(charge.cost.charged().get()),
         integer(unused),
     ];
     tx.run(SERVE, row).map(|_| ())

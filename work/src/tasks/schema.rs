@@ -84,6 +84,21 @@ CREATE INDEX job_open ON job (created_at, bytes) WHERE ended = 0;
 CREATE INDEX job_ended ON job (ended_at) WHERE ended = 1;
 ";
 
+/// Orders whose lease was closed and whose cost is not known. `credits` is what they may cost; until
+/// `cancel_until` their worker is to be told that nobody wants them.
+pub(crate) const UNHEARD: &str = "
+CREATE TABLE unheard (
+    place        INTEGER PRIMARY KEY AUTOINCREMENT,
+    order_id     TEXT    NOT NULL UNIQUE,
+    batch        INTEGER NOT NULL,
+    worker       TEXT    NOT NULL,
+    credits      INTEGER NOT NULL,
+    since        INTEGER NOT NULL,
+    cancel_until INTEGER
+) STRICT;
+CREATE INDEX unheard_batch ON unheard (batch, since);
+";
+
 /// Rows hold these; the numbers are never given another meaning.
 pub(crate) mod state {
     pub(crate) const WAITING: i64 = 0;

@@ -27,11 +27,36 @@ pub struct TokenUsage {
     pub reasoning: u64,
 }
 
+/// What a lease costs, as far as is known when it is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cost {
+    /// As the receipt has it; at most what was reserved.
+    Charged(Credits),
+    /// Its worker was not heard: up to what was reserved, until [`super::Tasks::heard`].
+    Unheard,
+}
+
+impl Default for Cost {
+    fn default() -> Self {
+        Self::Charged(Credits::ZERO)
+    }
+}
+
+impl Cost {
+    /// What is known of it.
+    pub(crate) fn charged(self) -> Credits {
+        match self {
+            Cost::Charged(credits) => credits,
+            Cost::Unheard => Credits::ZERO,
+        }
+    }
+}
+
 /// What a lease cost, whatever came of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Charge {
-    /// As the receipt has it; at most what was reserved.
-    pub credits: Credits,
+    /// What is owed.
+    pub cost: Cost,
     /// As the engine counted.
     pub usage: TokenUsage,
 }

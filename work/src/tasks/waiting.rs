@@ -8,7 +8,7 @@ use crate::{
     opening::Opening,
     store::{
         error::StoreError,
-        tx::{View, damaged, integer, natural},
+        tx::{View, damaged, integer, moment, natural},
     },
 };
 use protocol::{Credits, ModelName, Timestamp};
@@ -50,8 +50,12 @@ pub struct BatchTerms {
     pub id: String,
     /// `metadata.to`
     pub to: Option<Vec<String>>,
-    /// What it may still spend beside what its open leases may cost; `None` if it has no bound.
+    /// What it may still spend beside what its open leases and tries that nobody heard of may cost; `None` if it has no bound.
     pub left: Option<Credits>,
+    /// What its open leases may cost; what they do not use is left again.
+    pub reserved: Credits,
+    /// When a try of it was last closed whose worker was not heard: what that does not cost is left again.
+    pub unheard_at: Option<Timestamp>,
     /// `metadata.hedge`
     pub hedge: bool,
     /// When its time is over.
@@ -126,17 +130,21 @@ fn groups(view: View<'_>) -> rusqlite::Result<Vec<Group>> {
 }
 
 /// What [`group`] reads.
-const GROUP: &str = "seq, turn, id, destinations, max_credits, spent, reserved, hedge, expires_at";
+const GROUP: &str = "seq, turn, id, destinations, max_credits, spent + unheard, reserved, hedge, expires_at, \
+    (SELECT max(since) FROM unheard WHERE unheard.batch = seq)";
 
 fn group(row: &Row<'_>) -> rusqlite::Result<Group> {
     let to: Option<String> = row.get(3)?;
     let max: Option<i64> = row.get(4)?;
-    let held = natural(row, 5)?.saturating_add(natural(row, 6)?);
+    let reserved = natural(row, 6)?;
+    let held = natural(row, 5)?.saturating_add(reserved);
     let left = max.map(|max| Credits::saturating(max.unsigned_abs().saturating_sub(held)));
     let terms = BatchTerms {
         id: row.get(2)?,
         to: to.and_then(|to| serde_json::from_str(&to).ok()),
         left,
+        reserved: Credits::saturating(reserved),
+        unheard_at: moment(row, 9)?,
         hedge: row.get(7)?,
         expires_at: Timestamp::from_millis(natural(row, 8)?),
     };

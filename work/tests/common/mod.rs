@@ -8,7 +8,9 @@ use work::{
     JsonLine, Work,
     batches::{Batch, BatchStatus, NewBatch, Validated},
     files::{NewFile, Purpose},
-    tasks::{Charge, Closed, LeaseId, NewLease, Response, TaskId, TokenUsage, Verdict, WaitingTask, Wanted},
+    tasks::{
+        Charge, Closed, Cost, LeaseId, NewLease, Response, TaskId, TokenUsage, Verdict, WaitingTask, Wanted,
+    },
 };
 
 pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_790_000_000_000);
@@ -139,7 +141,7 @@ pub(crate) fn retry(at: Timestamp) -> Verdict {
 
 pub(crate) fn cost(amount: u64) -> Charge {
     let usage = TokenUsage { input: amount, cached: 0, output: 1, reasoning: 0 };
-    Charge { credits: credits(amount), usage }
+    Charge { cost: Cost::Charged(credits(amount)), usage }
 }
 
 pub(crate) async fn close(work: &Work, lease: LeaseId, verdict: Verdict) -> Closed {

@@ -16,6 +16,9 @@ pub struct Report {
     pub spent: u64,
     /// What the lines that run may cost.
     pub reserved: u64,
+    /// What tries may yet cost whose worker was not heard in the end.
+    #[serde(default)]
+    pub unheard: u64,
     /// What it may spend; null if it has no bound.
     pub max_credits: Option<u64>,
     /// Who works at it or did, by name.
@@ -49,11 +52,12 @@ pub struct Lane {
 /// See [`Report`].
 pub async fn progress(node: &Node, id: &str) -> Result<Value, Failure> {
     let found = node.work.batches().progress(id).await.map_err(refusal::store)?;
-    let Progress { batch, spent, reserved, max_credits, workers } =
+    let Progress { batch, spent, reserved, unheard, max_credits, workers, .. } =
         found.ok_or_else(|| refusal::unknown("batch", id))?;
     let workers = workers.into_iter().map(|worker| lane(node, worker)).collect();
     let max_credits = max_credits.map(|max| max.get());
-    Ok(json!(Report { batch, spent: spent.get(), reserved: reserved.get(), max_credits, workers }))
+    let [spent, reserved, unheard] = [spent, reserved, unheard].map(|credits| credits.get());
+    Ok(json!(Report { batch, spent, reserved, unheard, max_credits, workers }))
 }
 
 fn lane(node: &Node, one: WorkerProgress) -> Lane {

@@ -31,10 +31,15 @@ fn credits(report: &Report) -> String {
         Some(max) => format!("{} of {max} credits", report.spent),
         None => counted(report.spent as usize, "credit"),
     };
-    match report.workers.iter().map(|lane| lane.unused).sum::<u64>() {
-        0 => spent,
-        unused => format!("{spent} ({unused} for cut or second answers)"),
-    }
+    let unused = match report.workers.iter().map(|lane| lane.unused).sum::<u64>() {
+        0 => String::new(),
+        unused => format!(" ({unused} for cut or second answers)"),
+    };
+    let unheard = match report.unheard {
+        0 => String::new(),
+        unheard => format!(" (and up to {unheard} that workers may charge who were not heard in the end)"),
+    };
+    format!("{spent}{unused}{unheard}")
 }
 
 /// How it gets on, in one line.
