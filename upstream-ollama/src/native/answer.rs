@@ -134,7 +134,7 @@ pub(super) fn whole(back: &Back, body: &[u8]) -> Result<Answered, NotOllamas> {
     if !reply.done {
         // Another server's answer may have none of our members, and would be put back as an empty one.
         let said = reply.error.as_deref().unwrap_or("it does not say that it is done");
-        return Err(serde::de::Error::custom(said)).map_err(NotOllamas);
+        return Err(NotOllamas(serde::de::Error::custom(said)));
     }
     let choice = reply.choice(back, false, 0, false);
     let completion = Completion { choices: vec![choice], ..reply.frame(back, false) };
