@@ -67,8 +67,8 @@ impl Spread<'_> {
         };
         drop(ask);
         let (mut came, whole) = heard(outcome, &upstream);
-        // Its word alone: it is worth no more than what would have been ordered, as in the books.
-        came.unordered = whole.as_ref().map_or(Credits::ZERO, charged_without_order).min(reserved);
+        came.unordered =
+            whole.as_ref().map_or(Credits::ZERO, |answer| charged_without_order(answer, reserved));
         self.came_down(flight, &lease, None, came).await;
         if let (Some(worker), Some(answer)) = (upstream.node(), &whole) {
             let served = Served { node: self.node, worker, order: None, output_max, bytes };
@@ -94,10 +94,44 @@ fn heard(outcome: Outcome, upstream: &Upstream) -> (Came, Option<WholeAnswer>) {
     }
 }
 
-/// What the receipt of a worker of version 1 charges, if there is one; it is checked by who keeps it.
-fn charged_without_order(answer: &WholeAnswer) -> Credits {
+/// What the receipt of a worker of version 1 charges, if there is one. It is checked by who keeps it; until then it
+/// is the worker's word, and worth no more than what would have been ordered, as in the books.
+fn charged_without_order(answer: &WholeAnswer, at_most: Credits) -> Credits {
     let receipt =
         answer.receipt.as_deref().map(|carried| carriers::from_base64::<Receipt>(carried.as_bytes()));
     let usage = receipt.and_then(Result::ok).map(|receipt| receipt.unverified().usage);
-    usage.map_or(Credits::ZERO, |usage| Price::COMMON.charge(usage))
+    usage.map_or(Credits::ZERO, |usage| Price::COMMON.charge(usage)).min(at_most)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use protocol::{Keypair, Requester, Timestamp, Verified, receipt::Nonce};
+
+    #[test]
+    fn a_worker_of_version_1_counts_for_no_more_than_would_have_been_ordered() {
+        let key = Keypair::from_seed(&[2; 32]);
+        let at = Timestamp::from_millis(1_790_000_000_000);
+        let charged = |input_tokens| {
+            let receipt = Receipt {
+                job_id: "0b2b9a0e-6a0d-4c76-8a43-0d5c4b6e2f11".into(),
+                nonce: Nonce([7; 16]),
+                requester: Requester::Anonymous,
+                worker: key.node_id(),
+                model: "m:1".parse().unwrap(),
+                usage: Usage { input_tokens, output_tokens: 5 },
+                started_at: at,
+                completed_at: at,
+                answers: None,
+            };
+            let signed = Verified::sign(receipt, &key).unwrap();
+            let receipt = Some(carriers::to_header(signed.signed()));
+            let answer =
+                WholeAnswer { status: 200, content_type: String::new(), body: Bytes::new(), receipt };
+            charged_without_order(&answer, Credits::saturating(100))
+        };
+        assert_eq!(charged(3), Credits::saturating(8));
+        assert_eq!(charged(9_000_000_000_000_000), Credits::saturating(100));
+    }
 }

@@ -251,3 +251,33 @@ fn is_nearly_over(order: &Order, now: Timestamp) -> bool {
     let Some(by) = order.answer_by else { return false };
     now.millis_since(order.created_at) >= by.millis_since(order.created_at) / 2
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use protocol::{Credits, Keypair};
+
+    #[test]
+    fn a_worker_may_say_that_a_turn_did_not_come_when_most_of_the_lease_is_over() {
+        let at = |ms: u64| Timestamp::from_millis(1_790_000_000_000 + ms);
+        let key = |seed| Keypair::from_seed(&[seed; 32]).node_id();
+        let order = Order {
+            order_id: "0b2b9a0e-6a0d-4c76-8a43-0d5c4b6e2f11".into(),
+            requester: key(1),
+            worker: key(2),
+            model: "m:1".parse().unwrap(),
+            body_sha256: [0; 32],
+            max_input_tokens: 1,
+            max_output_tokens: 1,
+            max_credits: Credits::ZERO,
+            created_at: at(0),
+            expires_at: at(1000),
+            answer_by: Some(at(60_000)),
+            model_digest: None,
+            price: None,
+        };
+        assert!(!is_nearly_over(&order, at(29_999)), "it would be given the same at once again");
+        assert!(is_nearly_over(&order, at(30_000)), "its clock may be ahead");
+        assert!(!is_nearly_over(&Order { answer_by: None, ..order }, at(90_000)));
+    }
+}
