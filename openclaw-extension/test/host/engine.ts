@@ -38,6 +38,9 @@ export class PracticeEngine {
   }
 }
 
+/** Where answers are asked for, and what each of their events ends in: long prompts go by Ollama's own API. */
+const ANSWERS: Record<string, string> = { "/v1/chat/completions": "\n\n", "/api/chat": "\n" };
+
 /** What becomes of the answers that pass. */
 export type Conduct =
   | { kind: "text" }
@@ -90,18 +93,18 @@ export class Door {
   private async pass(incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> {
     const chunks: Buffer[] = [];
     for await (const chunk of incoming as AsyncIterable<Buffer>) chunks.push(chunk);
-    const forAnswer = incoming.url === "/v1/chat/completions";
+    const end = ANSWERS[incoming.url ?? ""];
     const { conduct } = this;
-    const body = forAnswer ? Buffer.from(shaped(Buffer.concat(chunks).toString(), conduct)) : Buffer.concat(chunks);
-    if (forAnswer) this.asked += 1;
+    const body = end ? Buffer.from(shaped(Buffer.concat(chunks).toString(), conduct)) : Buffer.concat(chunks);
+    if (end) this.asked += 1;
     const answer = await this.forward(incoming, body);
-    let left = forAnswer && conduct.kind === "held" ? conduct.events : Infinity;
+    let left = end && conduct.kind === "held" ? conduct.events : Infinity;
     if (left > 0) outgoing.writeHead(answer.statusCode ?? 500, answer.headers);
     for await (const chunk of answer as AsyncIterable<Buffer>) {
       if (left <= 0) await new Promise<void>((resolve) => this.letGo.push(resolve));
       if (!outgoing.headersSent) outgoing.writeHead(answer.statusCode ?? 500, answer.headers);
       outgoing.write(chunk);
-      left -= chunk.toString().split("\n\n").length - 1;
+      if (end) left -= chunk.toString().split(end).length - 1;
     }
     outgoing.end();
   }
