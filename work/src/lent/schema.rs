@@ -38,7 +38,7 @@ CREATE INDEX lent_running ON lent (instance) WHERE state = 1;
 CREATE INDEX lent_ended ON lent (ended_at) WHERE state >= 2;
 CREATE INDEX lent_order ON lent (order_sha256) WHERE order_sha256 IS NOT NULL;
 CREATE INDEX lent_unclaimed ON lent (seq) WHERE claim = 1;
-CREATE INDEX lent_bytes ON lent (bytes) WHERE bytes > 0;
+CREATE INDEX lent_bytes ON lent (own, requester, bytes) WHERE bytes > 0;
 CREATE INDEX lent_requester ON lent (requester);
 CREATE INDEX lent_state ON lent (state);
 
