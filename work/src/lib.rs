@@ -18,7 +18,7 @@
 //!
 //! ```text
 //! at a start    sweep, adopt            ask the workers of adopted leases by their order's id
-//! every second  sweep, lapse, expire    to_cancel: cancel at the workers, then close with Cut and the cost
+//! every second  sweep, expire           to_cancel: cancel at the workers, then close with Cut and the cost
 //!               to_validate → validate, to_write → write
 //! when a worker has room
 //!               waiting(limit, busy)    tasks in fair turns; prefer the worker that saw `opening`

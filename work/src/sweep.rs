@@ -24,7 +24,7 @@ pub enum Swept {
 
 impl Work {
     /// To be called after [`Work::open`], and then every second or so. Follow it with
-    /// [`tasks::Tasks::adopt`] and [`tasks::Tasks::lapse`].
+    /// [`tasks::Tasks::adopt`].
     pub async fn sweep(&self, now: Timestamp) -> Result<Swept, StoreError> {
         let mine = self.uploads().names();
         let sweep = move |tx: &Tx<'_>| {

@@ -32,8 +32,6 @@ enum Step {
     Hedge(usize),
     /// Close the nth open lease with this.
     Close(usize, End),
-    /// Orders that are due lapse.
-    Lapse,
     /// The process dies and another begins.
     Crash,
     Cancel(usize),
@@ -66,7 +64,6 @@ fn step() -> impl Strategy<Value = Step> {
         12 => (0..9usize, any::<bool>()).prop_map(|(nth, order)| Step::Lease { nth, order }),
         8 => (0..3usize).prop_map(Step::Hedge),
         12 => (0..9usize, end).prop_map(|(nth, end)| Step::Close(nth, end)),
-        1 => Just(Step::Lapse),
         2 => Just(Step::Crash),
         1 => (0..BATCHES).prop_map(Step::Cancel),
         1 => Just(Step::Expire),
@@ -156,10 +153,6 @@ impl World {
             }
             Step::Close(nth, end) if !self.open.is_empty() => self.close(nth, end).await,
             Step::Close(..) => {}
-            Step::Lapse => {
-                self.work.tasks().lapse(later(1000)).await.unwrap();
-                self.open.retain(|(_, _, order)| !order);
-            }
             Step::Crash => self.crash().await,
             Step::Cancel(n) => drop(self.work.batches().cancel(&self.batches[n], NOW).await),
             Step::Expire => {
@@ -207,7 +200,7 @@ impl World {
             let mine = self.answered.iter().filter(|(batch, _)| batch == id).count() as u64;
             assert_eq!(progress.batch.request_counts.completed, mine);
         }
-        assert_eq!(self.work.tasks().open_leases().await.unwrap().len(), self.open.len());
+        assert_eq!(self.home.open_leases(), self.open.len());
     }
 
     /// Brings everything to its end.

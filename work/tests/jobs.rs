@@ -33,7 +33,7 @@ async fn a_job_is_polled_until_it_has_its_result() {
         work.tasks().body(task.id).await.unwrap(),
         br#"{"model":"m","messages":[],"temperature":0.20}"#
     );
-    assert_eq!(work.jobs().id_of(task.id).await.unwrap().as_deref(), Some(&*id));
+    assert_eq!(work.jobs().task_of(&id).await.unwrap(), Some(task.id));
     let leased = lease(&work, task.id, "friend").await;
     assert_eq!(status().await, JobStatus::Running);
     work.tasks().close(leased, good("hi"), cost(1), later(9)).await.unwrap();

@@ -23,21 +23,12 @@ impl Jobs<'_> {
         self.work.read(move |view| view.one(GET, [id], record)).await
     }
 
-    /// The task of a job, and back: a scheduler knows tasks, a tool knows ids.
+    /// The task of a job: a scheduler knows tasks, a tool knows ids.
     pub async fn task_of(self, id: &str) -> Result<Option<TaskId>, StoreError> {
         const LINE: &str = "SELECT line FROM job WHERE id = ?1";
         let id = id.to_owned();
         let read = |row: &Row<'_>| Ok(TaskId { batch: JOBS, line: row.get(0)? });
         self.work.read(move |view| view.one(LINE, [id], read)).await
-    }
-
-    /// See [`Jobs::task_of`]. `None` for a line of a batch.
-    pub async fn id_of(self, task: TaskId) -> Result<Option<String>, StoreError> {
-        const ID: &str = "SELECT id FROM job WHERE line = ?1";
-        if !task.is_job() {
-            return Ok(None);
-        }
-        self.work.read(move |view| view.one(ID, [task.line], |row| row.get(0))).await
     }
 }
 

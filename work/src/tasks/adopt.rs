@@ -1,21 +1,14 @@
-//! After a crash: leases of dead processes, and leases that nobody answered in time.
+//! After a crash: leases of dead processes.
 
 use super::{
-    Closed, Tasks,
-    close::close,
+    Tasks,
     open::{COLUMNS, OpenLease, read},
-    verdict::{Charge, Verdict},
 };
 use crate::{
-    limits::{LISTED_MAX, ROWS_AT_ONCE},
+    limits::LISTED_MAX,
     step::Step,
-    store::{
-        error::StoreError,
-        instance::NOBODY,
-        tx::{Tx, integer},
-    },
+    store::{error::StoreError, instance::NOBODY, tx::Tx},
 };
-use protocol::Timestamp;
 use rusqlite::params;
 
 impl Tasks<'_> {
@@ -31,24 +24,5 @@ impl Tasks<'_> {
             Ok(Ok(orphans))
         };
         self.work.write(Step::Swept, adopt).await
-    }
-
-    /// Closes leases whose order wants no answer any more: their tasks wait again, and nobody owes. At
-    /// most [`ROWS_AT_ONCE`] at once.
-    pub async fn lapse(self, now: Timestamp) -> Result<Vec<(OpenLease, Closed)>, StoreError> {
-        let lapse = move |tx: &Tx<'_>| {
-            let sql = format!(
-                "SELECT {COLUMNS} FROM lease WHERE answer_by IS NOT NULL AND answer_by <= ?1 \
-                 ORDER BY answer_by LIMIT ?2"
-            );
-            let due = tx.all(&sql, params![integer(now.as_millis()), ROWS_AT_ONCE as i64], read)?;
-            let lapsed = due.into_iter().map(|lease| {
-                let verdict = Verdict::Retry { not_before: now, error: "no answer in time".to_owned() };
-                let closed = close(tx, &lease, &verdict, Charge::default(), now)?;
-                Ok((lease, closed))
-            });
-            lapsed.collect::<rusqlite::Result<Vec<_>>>().map(Ok)
-        };
-        self.work.write(Step::LeaseClosed, lapse).await
     }
 }

@@ -26,7 +26,7 @@ pub struct OpenLease {
     pub order_id: Option<String>,
     /// What it may cost.
     pub reserved: Credits,
-    /// When it lapses.
+    /// Its order's: a later answer is nobody's debt.
     pub answer_by: Option<Timestamp>,
     /// When it was opened.
     pub leased_at: Timestamp,
@@ -52,13 +52,6 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<OpenLease> {
 }
 
 impl Tasks<'_> {
-    /// What this process has leased, oldest first.
-    pub async fn open_leases(self) -> Result<Vec<OpenLease>, StoreError> {
-        let sql = format!("SELECT {COLUMNS} FROM lease WHERE instance = ?1 ORDER BY id LIMIT ?2");
-        let me = self.work.me();
-        self.work.read(move |view| view.all(&sql, params![me, LISTED_MAX as i64], read)).await
-    }
-
     /// Whether an open lease has this order: then its receipt comes with the answer that the lease waits for.
     pub async fn has_order(self, order_id: &str) -> Result<bool, StoreError> {
         const HAS: &str = "SELECT 1 FROM lease WHERE order_id = ?1";

@@ -53,7 +53,6 @@ CREATE TABLE lease (
 CREATE INDEX lease_task ON lease (batch, line);
 CREATE INDEX lease_instance ON lease (instance);
 CREATE INDEX lease_losing ON lease (id) WHERE losing = 1;
-CREATE INDEX lease_due ON lease (answer_by) WHERE answer_by IS NOT NULL;
 
 CREATE TABLE outcome (
     id         INTEGER PRIMARY KEY,

@@ -49,6 +49,11 @@ impl Home {
         entries.map(|entry| entry.unwrap().path()).collect()
     }
 
+    pub(crate) fn open_leases(&self) -> usize {
+        let open: i64 = self.raw().query_row("SELECT count(*) FROM lease", [], |row| row.get(0)).unwrap();
+        open.try_into().unwrap()
+    }
+
     /// A connection that nothing holds back.
     pub(crate) fn raw(&self) -> rusqlite::Connection {
         rusqlite::Connection::open(self.path().join("work.db")).unwrap()
