@@ -1,12 +1,14 @@
-//! The single table from what went wrong to an HTTP status and OpenAI's error body (SPEC section 7).
-//!
-//! A message says what to do next. Whether the SDKs may try again is said in `x-should-retry`.
+//! What a request can be refused or fail with, and OpenAI's error body for it (SPEC section 7).
+
+mod message;
+mod table;
 
 use crate::too_long::{self, TooLong};
 use protocol::{ModelName, Requester};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::time::Duration;
+use table::Retry;
 
 /// Everything that a request can be refused or fail with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,33 +88,6 @@ pub struct Attempted {
     pub reason: String,
 }
 
-/// What the SDKs are told about trying again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Retry {
-    /// The same request would fail the same way.
-    Never,
-    /// The SDK's own rules.
-    Unsaid,
-    /// In this many seconds.
-    After(u64),
-}
-
-/// A row of the table.
-struct Row {
-    status: u16,
-    kind: &'static str,
-    code: &'static str,
-    param: Option<String>,
-    message: String,
-    retry: Retry,
-}
-
-const INVALID: &str = "invalid_request_error";
-const SERVER: &str = "server_error";
-
-/// Sent with "nobody is up": the time in which a probe finds an upstream that came back.
-const COME_BACK_SECS: u64 = 5;
-
 impl Failure {
     /// A known field with a value that cannot be.
     pub fn invalid_value(param: &str, message: impl Into<String>) -> Self {
@@ -161,9 +136,9 @@ impl Failure {
     pub fn body(&self) -> Value {
         let row = self.row();
         let mut error = Map::new();
-        error.insert("message".into(), json!(row.message));
+        error.insert("message".into(), json!(self.message()));
         error.insert("type".into(), json!(row.kind));
-        error.insert("param".into(), json!(row.param));
+        error.insert("param".into(), json!(self.param()));
         error.insert("code".into(), json!(row.code));
         if let Failure::InsufficientCredit { available, requester, .. } = self {
             error.insert("availableTokens".into(), json!(available));
@@ -179,148 +154,21 @@ impl Failure {
         json!({ "error": error })
     }
 
+    fn param(&self) -> Option<&str> {
+        match self {
+            Failure::BadRequest { param, .. } => param.as_deref(),
+            Failure::ContextLengthExceeded { param, .. } | Failure::OrderRefused { param, .. } => Some(param),
+            Failure::ModelNotFound { .. } => Some("model"),
+            _ => None,
+        }
+    }
+
     fn attempts(&self) -> Option<&[Attempted]> {
         match self {
             Failure::AllUpstreamsFailed { attempts }
             | Failure::NoUpstream { attempts, .. }
             | Failure::UpstreamTimeout { attempts } => Some(attempts),
             _ => None,
-        }
-    }
-
-    fn row(&self) -> Row {
-        let row = |status, kind, code, message: String, retry| Row {
-            status,
-            kind,
-            code,
-            param: None,
-            message,
-            retry,
-        };
-        let refused = |status, code, message: String| row(status, INVALID, code, message, Retry::Never);
-        match self {
-            Failure::BadRequest { code, param, message } => {
-                Row { param: param.clone(), ..refused(400, code, message.clone()) }
-            }
-            Failure::ContextLengthExceeded { param, too_long } => {
-                Row { param: Some((*param).into()), ..refused(400, too_long::CODE, too_long.to_string()) }
-            }
-            Failure::InvalidApiKey => refused(
-                401,
-                "invalid_api_key",
-                "send `Authorization: Bearer <key>` with one of the keys in gateway.api_keys".into(),
-            ),
-            Failure::HostNotAllowed { host } => refused(
-                403,
-                "host_not_allowed",
-                format!("this gateway does not answer to the host name `{host}`; if it should, add it to gateway.hosts"),
-            ),
-            Failure::OriginNotAllowed { origin } => refused(
-                403,
-                "origin_not_allowed",
-                format!("web pages from `{origin}` may not use this gateway; to allow them, add it to gateway.cors_origins"),
-            ),
-            Failure::OrderRefused { param, message } => {
-                Row { param: Some((*param).into()), ..refused(403, "order_refused", message.clone()) }
-            }
-            Failure::OrderUsed => {
-                refused(409, "order_already_used", "this order was taken before; sign a new one".into())
-            }
-            Failure::QuoteChanged { message } => refused(409, "quote_changed", message.clone()),
-            Failure::InsufficientCredit { available, needed, .. } => {
-                refused(402, "insufficient_credit", insufficient(*available, *needed))
-            }
-            Failure::AckRequired { unacknowledged, allowed } => refused(
-                402,
-                "ack_required",
-                format!("{unacknowledged} of your orders run or wait for your acknowledgement, and {allowed} may; acknowledge receipts at POST /v1/receipts/ack"),
-            ),
-            Failure::InvalidAuth { message } => refused(401, "invalid_auth", message.clone()),
-            Failure::NotReady => {
-                row(409, INVALID, "not_ready", "this order is still being served; ask again later".into(), Retry::After(COME_BACK_SECS))
-            }
-            Failure::CannotShare { message } => refused(409, "cannot_share", message.clone()),
-            Failure::ModelNotFound { model, near } => {
-                Row { param: Some("model".into()), ..refused(404, "model_not_found", model_not_found(model, near)) }
-            }
-            Failure::NotFound { what } => refused(404, "not_found", format!("{what} does not exist here")),
-            Failure::MethodNotAllowed { allow } => {
-                refused(405, "method_not_allowed", format!("this route takes {allow}"))
-            }
-            Failure::RequestTimeout => {
-                row(408, INVALID, "request_timeout", "the request's body did not arrive in time".into(), Retry::Unsaid)
-            }
-            Failure::TooLarge { max } => refused(
-                413,
-                "request_too_large",
-                format!("the request's body is larger than {max} bytes; raise gateway.max_body to allow it"),
-            ),
-            Failure::FileTooLarge { max } => refused(
-                413,
-                "request_too_large",
-                format!("the file is larger than {max} bytes; split it, or raise `max` in [files] to allow it"),
-            ),
-            Failure::RangeNotSatisfiable { bytes } => {
-                refused(416, "range_not_satisfiable", format!("the file has {bytes} bytes, ask for some of those"))
-            }
-            Failure::NotCancellable { message } => refused(409, "not_cancellable", message.clone()),
-            Failure::Full { message } => {
-                row(429, "rate_limit_error", "too_many_requests", message.clone(), Retry::After(COME_BACK_SECS))
-            }
-            Failure::UnsupportedMediaType { expected } => {
-                refused(415, "unsupported_media_type", format!("send this with `Content-Type: {expected}`"))
-            }
-            Failure::Busy { retry_after } => row(
-                429,
-                "rate_limit_error",
-                "worker_busy",
-                "every place is taken; try again later, or raise the concurrency or queue where there is room".into(),
-                Retry::After(retry_after.as_secs().max(1)),
-            ),
-            Failure::TooMany { retry_after } => row(
-                429,
-                "rate_limit_error",
-                "too_many_requests",
-                "too many requests from this address; ask less often".into(),
-                Retry::After(retry_after.as_secs() + 1),
-            ),
-            Failure::AllUpstreamsFailed { attempts } => row(
-                502,
-                SERVER,
-                "all_upstreams_failed",
-                format!("every upstream that could serve this failed: {}", summary(attempts)),
-                Retry::Unsaid,
-            ),
-            Failure::NoUpstream { message, .. } => {
-                row(503, SERVER, "no_upstream", message.clone(), Retry::After(COME_BACK_SECS))
-            }
-            Failure::UpstreamTimeout { attempts } => row(
-                504,
-                SERVER,
-                "upstream_timeout",
-                format!(
-                    "no first byte in time: {}; a model that loads slowly needs a longer first_byte_timeout in its route",
-                    summary(attempts)
-                ),
-                Retry::Unsaid,
-            ),
-            Failure::UpstreamLost { reason } => row(
-                502,
-                SERVER,
-                "upstream_lost",
-                format!("the answer broke off: {reason}; what came so far is incomplete, ask again"),
-                Retry::Unsaid,
-            ),
-            // Asking again would be in vain.
-            Failure::NoRoom { message } => row(500, SERVER, "internal_error", message.clone(), Retry::Never),
-            Failure::Draining => row(
-                503,
-                SERVER,
-                "no_upstream",
-                "this node is being stopped and takes no new requests".into(),
-                Retry::After(COME_BACK_SECS),
-            ),
-            Failure::Internal { message } => row(500, SERVER, "internal_error", message.clone(), Retry::Unsaid),
         }
     }
 }
@@ -333,26 +181,6 @@ impl From<upstream_ollama::BadBody> for Failure {
             message: bad.to_string(),
         }
     }
-}
-
-fn model_not_found(model: &ModelName, near: &[String]) -> String {
-    let near = near.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-    let hint = if near.is_empty() {
-        "GET /v1/models lists the models that can be reached; `ollama pull` gets more".to_owned()
-    } else {
-        format!("did you mean {near}?")
-    };
-    format!("no upstream that is known has the model `{model}`; {hint}")
-}
-
-fn insufficient(available: u64, needed: u64) -> String {
-    format!(
-        "this may cost up to {needed} credits and {available} are available to you at this worker; ask for fewer tokens (max_tokens), work for it, or ask its owner for a credit line"
-    )
-}
-
-fn summary(attempts: &[Attempted]) -> String {
-    attempts.iter().map(|one| format!("{}: {}", one.peer, one.reason)).collect::<Vec<_>>().join("; ")
 }
 
 #[cfg(test)]

@@ -35,8 +35,7 @@ pub(super) enum NotAdmitted {
 
 impl NotAdmitted {
     fn never(failure: &Failure) -> Self {
-        let message = failure.body()["error"]["message"].as_str().unwrap_or_default().to_owned();
-        Self::Never(JobError::new(failure.code(), message))
+        Self::Never(JobError::new(failure.code(), failure.message()))
     }
 }
 
