@@ -46,6 +46,7 @@ pub mod peers;
 pub mod prices;
 pub mod prober;
 pub mod publicity;
+pub mod reply;
 pub mod reports;
 pub mod route;
 pub mod routes;

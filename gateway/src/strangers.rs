@@ -1,6 +1,7 @@
 //! Workers that announced themselves: the roster of live announcements, and what this node saw of those
 //! that it used.
 
+mod hearing;
 mod said;
 
 pub use said::source;
@@ -16,17 +17,14 @@ use crate::{
 use arc_swap::ArcSwap;
 use discovery::{
     Trust,
-    event::{self, Checked, Refused, Rules},
-    relays::{Ear, Garbage},
-    roster::{Entry, Limits, Roster, TakenIn},
-    roster_file::{FILE_ENTRIES_MAX, RosterFile},
+    event::Rules,
+    roster::{Entry, Limits, Roster},
 };
-use nostr_sdk::{Event, EventId, PublicKey};
+use nostr_sdk::PublicKey;
 use parking_lot::RwLock;
-use protocol::{Announcement, ModelName, NodeId, Price, Signed, Tier};
-use said::{candidate, label, said};
+use protocol::{ModelName, NodeId, Price, Tier};
+use said::{candidate, said};
 use std::{collections::HashSet, fmt, sync::Arc, time::Instant};
-use url::Url;
 
 /// So many of those who announce a model are weighed for one request, another part of them each time.
 const WEIGHED_MAX: usize = 512;
@@ -229,36 +227,6 @@ impl Strangers {
         self.roster.read().newest(most, clock::now())
     }
 
-    /// Takes in what a tracker gave.
-    pub fn hear_tracker(&self, signed: Signed<Announcement>) {
-        let said = signed.unverified();
-        if !self.roster.read().wants(&said.node, said.announced_at) {
-            return self.heard.count(label(TakenIn::Known));
-        }
-        let checked = event::from_tracker(signed, clock::now(), self.rules.load().rules);
-        self.heard.count(checked.map_or_else(Refused::label, |checked| self.take_in(checked)));
-    }
-
-    /// Takes in what this process or another of this home kept on disk, checked anew.
-    pub fn load(&self, file: &RosterFile) {
-        let rules = self.rules.load().rules;
-        let wanted = |node: &NodeId, at| self.roster.read().wants(node, at);
-        match file.load(clock::now(), rules, wanted) {
-            Ok(loaded) => {
-                self.roster.write().restore(loaded, clock::now());
-            }
-            Err(error) => tracing::warn!(%error, "the strangers of before are not known any more"),
-        }
-    }
-
-    /// Puts what is known on disk, beside what other processes of this home know.
-    pub fn save(&self, file: &RosterFile) {
-        let snapshot = self.roster.read().snapshot(FILE_ENTRIES_MAX, clock::now());
-        if let Err(error) = file.save(&snapshot, clock::now()) {
-            tracing::warn!(%error, "the strangers that are known could not be kept for the next run");
-        }
-    }
-
     /// The Nostr keys of those whose departure is worth knowing at once: who served us, then the newest.
     pub fn authors(&self, most: usize) -> Vec<PublicKey> {
         let known = self.roster.read().snapshot(most, clock::now()).kept;
@@ -268,15 +236,6 @@ impl Strangers {
     /// Whether strangers may be on loopback: a grid inside one process.
     pub fn may_be_here(&self) -> bool {
         self.may_be_here
-    }
-
-    /// Forgets those whose time is over.
-    pub fn expire(&self) -> usize {
-        self.roster.write().expire(clock::now())
-    }
-
-    fn take_in(&self, checked: Checked) -> &'static str {
-        label(self.roster.write().take_in(checked, clock::now()))
     }
 }
 
@@ -290,21 +249,5 @@ impl Belief {
             rules: Rules::Dialled { allow_private, block_private },
             trust: Trust::Stranger { allow_private },
         }
-    }
-}
-
-/// Events are checked in the task that reads the relay, without the roster's lock.
-impl Ear for Strangers {
-    fn knows(&self, id: &EventId) -> bool {
-        self.roster.read().knows(id)
-    }
-
-    fn hear(&self, _relay: &Url, event: Event) {
-        let checked = event::read(&event, clock::now(), self.rules.load().rules);
-        self.heard.count(checked.map_or_else(Refused::label, |checked| self.take_in(checked)));
-    }
-
-    fn garbage(&self, _relay: &Url, _garbage: Garbage) {
-        self.heard.count("garbage");
     }
 }
