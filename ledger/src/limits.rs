@@ -21,7 +21,7 @@ pub const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 pub const GATHER_FROM: usize = 4;
 
 /// ... and the next one waits this long for them: a transaction less is worth more than the wait, since each
-/// writes the ends of all tables and indexes anew. Who posts alone never waits.
+/// writes the ends of all tables and indexes anew. Who posts alone never waits, nor does what needs no flush.
 pub const GATHER_TIME: Duration = Duration::from_millis(2);
 
 /// Writes (an entry, a row of the journal or a commit counts one) after which the write-ahead log is copied into the

@@ -135,11 +135,12 @@ impl Writer {
         if errands.is_empty() {
             return;
         }
-        if self.last_batch >= GATHER_FROM {
+        // Admissions, which need no flush, stand before somebody's first byte: they do not wait for company.
+        let durable = errands.iter().any(|errand| errand.durable());
+        if durable && self.last_batch >= GATHER_FROM {
             std::thread::sleep(GATHER_TIME);
             self.gather(&mut errands);
         }
-        let durable = errands.iter().any(|errand| errand.durable());
         match self.write(&mut errands, durable) {
             Ok(()) => {
                 self.abandoned.forget(released);
