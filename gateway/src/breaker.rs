@@ -82,9 +82,14 @@ impl Breaker {
         });
         self.failures = faded + 1.0;
         self.counted_at = Some(now);
-        let on_probation = !matches!(self.state, State::Admitting);
-        // A hair below, so that failures a few milliseconds apart still add up to three.
-        if on_probation || self.failures > TRIP_AT - 0.5 {
+        let trips = match self.state {
+            // A hair below, so that failures a few milliseconds apart still add up to three.
+            State::Admitting => self.failures > TRIP_AT - 0.5,
+            State::Probing { .. } => true,
+            // It was under way when the upstream tripped, and says nothing new: many may have been.
+            State::Tripped { .. } => false,
+        };
+        if trips {
             let rest = REST_MIN.saturating_mul(1 << self.trips_in_a_row.min(10)).min(REST_MAX);
             self.state = State::Tripped { until: now + rest };
             self.trips_in_a_row += 1;
@@ -130,6 +135,16 @@ mod tests {
             breaker.failed(now);
             rest = (rest * 2).min(REST_MAX);
         }
+    }
+
+    #[test]
+    fn what_was_under_way_when_it_tripped_does_not_make_its_rest_longer() {
+        let mut breaker = Breaker::default();
+        let start = Instant::now();
+        for _ in 0..64 {
+            breaker.failed(start);
+        }
+        assert_eq!(breaker.admission(start + REST_MIN), Admission::Probing);
     }
 
     #[test]
