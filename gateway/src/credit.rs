@@ -23,8 +23,8 @@ const WORTHWHILE_TOKENS: u64 = 256;
 #[derive(Debug)]
 pub struct Admitted {
     pub requester: Requester,
-    /// With its hash; `None` for a request without one.
-    pub order: Option<(Verified<Order>, [u8; 32])>,
+    /// With its hash; `None` for a request without one. Boxed: it is kept as long as an answer streams.
+    pub order: Option<Box<(Verified<Order>, [u8; 32])>>,
     pub price: Price,
     /// The longest answer that is paid for.
     pub output_max: u64,
@@ -99,7 +99,7 @@ async fn by_order(
     let reservation = reservation.map_err(|error| refused(node, error, requester, order.max_credits))?;
     fail_point::reached(FailPoint::OrderAdmitted);
     let sha256 = order.signed().sha256();
-    Ok(Admitted { requester, order: Some((order, sha256)), price, output_max, reservation })
+    Ok(Admitted { requester, order: Some(Box::new((order, sha256))), price, output_max, reservation })
 }
 
 /// The longest answer that the order pays for. Who orders less input than its body can hold would have its

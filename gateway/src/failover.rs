@@ -36,7 +36,7 @@ pub struct Ready {
     /// When it was asked.
     pub sent: Instant,
     /// The order that was sent along.
-    pub order: Option<Placed>,
+    pub order: Option<Box<Placed>>,
 }
 
 /// What it is ready to answer with.
@@ -168,7 +168,7 @@ impl<'a> Search<'a> {
             };
             upstream.succeeded();
             self.node.metrics.attempt("ready");
-            return Ok(Ready { upstream, outcome, attempts, slot, sent, order });
+            return Ok(Ready { upstream, outcome, attempts, slot, sent, order: order.map(Box::new) });
         }
         let attempts = self.attempts();
         Err(self.tried.exhausted(self.wanted.model, self.wanted.path, attempts))

@@ -76,93 +76,111 @@ pub fn lent<'i>(config: &'i config::Worker, engine: &'i Inventory) -> impl Itera
     engine.models().iter().filter(|model| offers(config, model))
 }
 
+/// A request that was let in.
+struct Begun {
+    request: Request,
+    body: admit::Body,
+    admitted: Admitted,
+}
+
+/// What the engine has begun to answer, and what is still needed of the request.
+struct Underway<'a> {
+    outcome: Outcome,
+    books: Books<'a>,
+    model: ModelName,
+    path: &'static str,
+    limits: Limits,
+    /// Kept until the answer is over, whichever way that happens.
+    _slot: Slot,
+}
+
 /// Serves one request for inference.
 pub async fn serve(node: &Node, down: &mut Downstream, path: &'static str) -> Result<(), Gone> {
     down.cut_readers_slower_than(SLOW_READER_BYTES, SLOW_READER_WITHIN);
-    if let Some(failure) = node.cannot_keep_receipts() {
-        return down.fail_early(&failure).await;
-    }
-    let body = match admit::read_json(down, node.config().gateway.max_body, &node.body_memory).await {
-        Ok(body) => body,
-        Err(failure) => return down.fail_early(&failure).await,
-    };
-    let request = match read(node, down, path, body.bytes.clone()).await {
-        Ok(request) => request,
-        Err(failure) => return down.fail(&failure).await,
-    };
-    let admitted = match credit::admit(node, down, &request.asked(node)).await {
-        Ok(admitted) => admitted,
-        Err(failure) => return down.fail(&failure).await,
-    };
+    // Boxes, one after the other: while the answer flows, nothing is kept of what was before it.
+    let Some(begun) = Box::pin(begin(node, down, path)).await? else { return Ok(()) };
     down.keep_tally();
-    let mut exchange =
-        Exchange::begin(node, Role::Worker, &request.view.model, request.view.stream, &down.request_id);
-    let ended = run(node, down, request, body, admitted, &mut exchange).await.unwrap_or(Ended::Left);
+    let view = &begun.request.view;
+    let mut exchange = Exchange::begin(node, Role::Worker, &view.model, view.stream, &down.request_id);
+    let ended = match Box::pin(ask(node, down, begun)).await {
+        Ok(Ok(underway)) => {
+            exchange.answered("local", 1);
+            Box::pin(answer(node, down, underway)).await
+        }
+        Ok(Err(failure)) => down.fail(&failure).await.map(|()| Ended::failed(&failure)),
+        Err(Gone) => Err(Gone),
+    };
+    let ended = ended.unwrap_or(Ended::Left);
     exchange.finish(&ended);
     if ended == Ended::Left { Err(Gone) } else { Ok(()) }
 }
 
-async fn run(
-    node: &Node,
+/// Reads the request and reserves what it may cost; `None` if it was answered with an error.
+async fn begin(node: &Node, down: &mut Downstream, path: &'static str) -> Result<Option<Box<Begun>>, Gone> {
+    if let Some(failure) = node.cannot_keep_receipts() {
+        return down.fail_early(&failure).await.map(|()| None);
+    }
+    let body = match admit::read_json(down, node.config().gateway.max_body, &node.body_memory).await {
+        Ok(body) => body,
+        Err(failure) => return down.fail_early(&failure).await.map(|()| None),
+    };
+    let request = match read(node, down, path, body.bytes.clone()).await {
+        Ok(request) => request,
+        Err(failure) => return down.fail(&failure).await.map(|()| None),
+    };
+    match credit::admit(node, down, &request.asked(node)).await {
+        Ok(admitted) => Ok(Some(Box::new(Begun { request, body, admitted }))),
+        Err(failure) => down.fail(&failure).await.map(|()| None),
+    }
+}
+
+/// Waits for a place in the engine, and for its first words; an error where there is no place to wait.
+async fn ask<'a>(
+    node: &'a Node,
     down: &mut Downstream,
-    request: Request,
-    body: admit::Body,
-    admitted: Admitted,
-    exchange: &mut Exchange<'_>,
-) -> Result<Ended, Gone> {
-    // Kept until the answer is over, whichever way that happens.
-    let Some(_slot) = place(node, down, request.view.stream).await? else {
-        let failure = Failure::Busy { retry_after: node.engine.retry_after() };
-        down.fail(&failure).await?;
-        return Ok(Ended::failed(&failure));
+    begun: Box<Begun>,
+) -> Result<Result<Underway<'a>, Failure>, Gone> {
+    let Begun { request, body: _body, admitted } = *begun;
+    let streamed = request.view.stream;
+    let Some(slot) = place(node, down, streamed).await? else {
+        return Ok(Err(Failure::Busy { retry_after: node.engine.retry_after() }));
     };
     let max_time = node.config().worker.max_time;
     let deadline = Instant::now() + max_time;
-    let (model, path) = (request.view.model.clone(), request.path);
     let serving = request.serving(node, admitted);
-    let outcome = {
-        let ask = request.ask(node, serving.output_max(), max_time);
-        // Boxed, so that its room is given back before the answer flows.
-        let work = Box::pin(own_engine::ask(node, &ask));
-        match down.attend(request.view.stream, work).await {
-            Ok(Answered { outcome, context }) => {
-                serving.ran_with(context);
-                outcome
-            }
-            Err(Gone) => {
-                if !request.view.stream {
-                    Box::pin(serving.left_waiting()).await;
-                }
-                return Err(Gone);
-            }
+    let ask = request.ask(node, serving.output_max(), max_time);
+    let Ok(Answered { outcome, context }) =
+        down.attend(streamed, Box::pin(own_engine::ask(node, &ask))).await
+    else {
+        if !streamed {
+            serving.left_waiting().await;
         }
+        return Err(Gone);
     };
-    let books = Books::Serving(serving);
-    drop(request);
-    drop(body);
-    exchange.answered("local", 1);
-    let limits = Limits { silence: max_time, deadline: Some(deadline) };
-    Box::pin(answer(node, down, outcome, &books, (&model, path), limits)).await
+    serving.ran_with(context);
+    drop(ask);
+    Ok(Ok(Underway {
+        outcome,
+        books: Books::Serving(serving),
+        model: request.view.model,
+        path: request.path,
+        limits: Limits { silence: max_time, deadline: Some(deadline) },
+        _slot: slot,
+    }))
 }
 
-async fn answer(
-    node: &Node,
-    down: &mut Downstream,
-    outcome: Outcome,
-    books: &Books<'_>,
-    (model, path): (&ModelName, &'static str),
-    limits: Limits,
-) -> Result<Ended, Gone> {
+async fn answer(node: &Node, down: &mut Downstream, underway: Underway<'_>) -> Result<Ended, Gone> {
+    let Underway { outcome, books, model, path, limits, _slot } = underway;
     let local = node.upstreams.local();
     match outcome {
         Outcome::Stream(open) => {
             local.succeeded();
             down.start_stream(&[]).await?;
-            Ok(stream::relay(&node.connections, down, open, books, limits).await)
+            Ok(stream::relay(&node.connections, down, open, &books, limits).await)
         }
         Outcome::Whole(answer) => {
             local.succeeded();
-            Ok(whole(down, answer, books, Vec::new()).await)
+            Ok(Box::pin(whole(down, answer, &books, Vec::new())).await)
         }
         Outcome::Verdict(refusal) => {
             let status = refusal.status;
@@ -170,7 +188,7 @@ async fn answer(
             Ok(Ended::Refused { status })
         }
         Outcome::Next(reason) => {
-            let failure = engine_failure(node, reason, model, path);
+            let failure = engine_failure(node, reason, &model, path);
             down.fail(&failure).await?;
             Ok(Ended::failed(&failure))
         }

@@ -19,8 +19,8 @@ use protocol::{
 pub struct Served<'a> {
     pub node: &'a Node,
     pub worker: NodeId,
-    /// The order that was sent along; `None` to a worker of version 1.
-    pub order: Option<Placed>,
+    /// The order that was sent along; `None` to a worker of version 1. Boxed: it is kept as long as an answer streams.
+    pub order: Option<Box<Placed>>,
     /// The longest answer that was asked for.
     pub output_max: u64,
     /// How many bytes were sent: with those that came back, the most tokens that are believed of a

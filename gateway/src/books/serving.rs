@@ -25,7 +25,7 @@ const BYTES_A_TOKEN: u64 = 4;
 pub struct Serving<'a> {
     node: &'a Node,
     requester: Requester,
-    order: Option<(Verified<Order>, [u8; 32])>,
+    order: Option<Box<(Verified<Order>, [u8; 32])>>,
     price: Price,
     output_max: u64,
     /// Taken when the receipt is kept; given back by dropping it: if the engine breaks nobody pays.
@@ -180,12 +180,12 @@ impl<'a> Serving<'a> {
         reserved: Credits,
     ) -> anyhow::Result<Verified<Receipt>> {
         let mut usage = made.usage;
-        if let Some((order, _)) = &self.order {
+        if let Some((order, _)) = self.order.as_deref() {
             // What was not ordered is not claimed, whatever the engine counted.
             usage.input_tokens = usage.input_tokens.min(order.max_input_tokens);
             usage.output_tokens = usage.output_tokens.min(order.max_output_tokens);
         }
-        let answers = self.order.as_ref().map(|(_, order_sha256)| Answer {
+        let answers = self.order.as_deref().map(|(_, order_sha256)| Answer {
             order_sha256: *order_sha256,
             response_sha256: sent.sha256(),
             response_bytes: Some(sent.bytes()),
@@ -195,7 +195,7 @@ impl<'a> Serving<'a> {
             estimated: made.estimated,
             context: Some(self.context.load(Ordering::Relaxed)).filter(|tokens| *tokens > 0),
         });
-        let job_id = match &self.order {
+        let job_id = match self.order.as_deref() {
             Some((order, _)) => order.order_id.clone(),
             None => uuid::Uuid::new_v4().to_string(),
         };

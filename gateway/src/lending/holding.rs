@@ -94,7 +94,7 @@ pub(super) async fn admitted(
     let output_max =
         credit::paid_for(&asked, &order, price).map_err(|failure| NotAdmitted::never(&failure))?;
     let sha256 = order.signed().sha256();
-    Ok(Admitted { requester, order: Some((order, sha256)), price, output_max, reservation })
+    Ok(Admitted { requester, order: Some(Box::new((order, sha256))), price, output_max, reservation })
 }
 
 /// Reserves again what an order's job had reserved when its process died.

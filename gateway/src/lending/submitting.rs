@@ -59,7 +59,7 @@ async fn take_in(node: &Node, down: &Downstream, body: &Bytes) -> Result<Accepte
     let asked = credit::Asked { body, ..request.asked(node) };
     let admitted = credit::admit(node, down, &asked).await?;
     let now = clock::now();
-    let order = admitted.order.as_ref().map(|(order, sha256)| LentOrder {
+    let order = admitted.order.as_deref().map(|(order, sha256)| LentOrder {
         id: order.order_id.to_ascii_lowercase(),
         signed: order.to_json(),
         sha256: *sha256,
