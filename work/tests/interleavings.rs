@@ -8,6 +8,7 @@ use common::{
     Home, NOW, assert_whole, bad, begin, cost, credits, custom_ids, get, good, later, lines, retry, written,
 };
 use proptest::prelude::*;
+use protocol::Credits;
 use serde_json::json;
 use std::collections::BTreeSet;
 use work::{
@@ -159,7 +160,9 @@ impl World {
                 self.day += 1;
                 self.work.batches().expire(later(self.day * 12 * 3_600_000)).await.unwrap();
             }
-            Step::Stop(n) => drop(self.work.batches().stop(&self.batches[n], "spent", "m", NOW).await),
+            Step::Stop(n) => {
+                drop(self.work.batches().stop(&self.batches[n], Credits::MAX, ("spent", "m"), NOW).await)
+            }
             Step::FailModel(n) => {
                 let model = "llama3.1:8b".parse().unwrap();
                 drop(self.work.tasks().fail_model(&self.batches[n], &model, ("gone", "m"), NOW).await);
@@ -210,7 +213,7 @@ impl World {
         }
         for id in self.batches.clone() {
             // What is left over may cost more than there is.
-            drop(self.work.batches().stop(&id, "spent", "m", NOW).await);
+            drop(self.work.batches().stop(&id, Credits::MAX, ("spent", "m"), NOW).await);
         }
         self.write().await;
         self.assert_sound().await;

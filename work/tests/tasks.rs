@@ -77,11 +77,14 @@ async fn a_batch_never_spends_more_than_its_owner_said() {
     assert!(matches!(refused, Err(LeaseError::OverBudget { left }) if left == credits(4)), "{refused:?}");
     work.tasks().close(first, good("1"), cost(2), NOW).await.unwrap();
     let second = work.tasks().lease(reserving(tasks[1].id, 8), NOW).await.unwrap();
-    work.tasks().close(second, good("2"), cost(8), NOW).await.unwrap();
-    assert_eq!(waiting(&work, 1, NOW).await[0].terms.as_ref().unwrap().left, Some(credits(0)));
-
     let spent = ("max_credits_reached", "the batch has spent what it may");
-    work.batches().stop(&batch.id, spent.0, spent.1, NOW).await.unwrap();
+    let stop = async |left| work.batches().stop(&batch.id, credits(left), spent, NOW).await.unwrap();
+    work.tasks().close(second, good("2"), cost(6), NOW).await.unwrap();
+    assert_eq!(stop(1).await, None, "it was short while the second ran, and is not any more");
+    let third = work.tasks().lease(reserving(tasks[2].id, 2), NOW).await.unwrap();
+    work.tasks().close(third, good("3"), cost(2), NOW).await.unwrap();
+    assert_eq!(waiting(&work, 1, NOW).await[0].terms.as_ref().unwrap().left, Some(credits(0)));
+    assert!(stop(0).await.is_some());
     drain(&work, NOW).await;
     let batch = get(&work, &batch.id).await;
     assert_eq!(batch.status, BatchStatus::Completed);

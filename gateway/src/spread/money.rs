@@ -49,8 +49,8 @@ impl Spread<'_> {
         }
     }
 
-    /// A task costs more than is left. If nothing will be given back the
-    /// batch is stopped, unless somebody works for nothing.
+    /// A task costs more than is left. If nothing will be given back the batch is stopped, unless somebody works
+    /// for nothing.
     pub(super) async fn over_budget(&self, flight: &Flight) {
         self.leasing.lock().remove(&flight.task.id);
         let Some(terms) = &flight.task.terms else { return };
@@ -67,9 +67,11 @@ impl Spread<'_> {
             "the batch may spend {left} more credits, and its next line may cost more; raise `metadata.max_credits`, \
              or lower `max_tokens` in its lines"
         );
-        let stopped = batches.stop(&terms.id, "max_credits_reached", &message, clock::now()).await;
-        if let Err(error) = stopped {
-            tracing::debug!(%error, batch = terms.id, "a batch whose credits are spent");
+        match batches.stop(&terms.id, left, ("max_credits_reached", &message), clock::now()).await {
+            Ok(Some(_)) => {}
+            // What ran when the task was read has ended, and gave back what it did not use.
+            Ok(None) => self.node.work_now.notify_one(),
+            Err(error) => tracing::debug!(%error, batch = terms.id, "a batch whose credits are spent"),
         }
     }
 }

@@ -31,16 +31,18 @@ pub(crate) struct Account {
 impl Account {
     /// Reserves for a lease. Refused with what is left where that is less.
     pub(crate) fn reserve(&mut self, credits: Credits) -> Result<(), Credits> {
-        let held = self.held();
-        match self.max {
-            Some(max) if held.saturating_add(credits.get()) > max.get() => {
-                Err(Credits::saturating(max.get().saturating_sub(held)))
-            }
+        match self.left() {
+            Some(left) if credits > left => Err(left),
             _ => {
                 self.reserved = self.reserved.saturating_add(credits.get());
                 Ok(())
             }
         }
+    }
+
+    /// What may yet be reserved; `None` without a bound.
+    pub(crate) fn left(&self) -> Option<Credits> {
+        self.max.map(|max| Credits::saturating(max.get().saturating_sub(self.held())))
     }
 
     /// What cannot be spent on others.

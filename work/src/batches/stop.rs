@@ -13,7 +13,7 @@ use crate::{
         tx::{Tx, integer},
     },
 };
-use protocol::Timestamp;
+use protocol::{Credits, Timestamp};
 use rusqlite::params;
 
 /// Why a batch is not stopped.
@@ -38,13 +38,24 @@ impl Batches<'_> {
         self.work.write(Step::BatchCancelled, move |tx: &Tx<'_>| on(tx, &id, Event::Cancel, now)).await
     }
 
-    /// Lines that wait get this error, those that run may still be answered: what is left of the budget
-    /// pays for no line any more (`max_credits_reached`).
-    pub async fn stop(self, id: &str, code: &str, message: &str, now: Timestamp) -> Result<Batch, StopError> {
+    /// Lines that wait get this error, code and message; those that run may still be answered. `left` of the
+    /// budget pays for no line any more (`max_credits_reached`): `None`, and nothing is done, where more is left
+    /// by now, since what ran has ended.
+    pub async fn stop(
+        self,
+        id: &str,
+        left: Credits,
+        (code, message): (&str, &str),
+        now: Timestamp,
+    ) -> Result<Option<Batch>, StopError> {
         let (id, code, message) = (id.to_owned(), code.to_owned(), message.to_owned());
         let stop = move |tx: &Tx<'_>| {
+            let row = load(tx, Row::BY_ID, [&id])?;
+            if row.and_then(|row| row.account.left()).is_some_and(|by_now| by_now > left) {
+                return Ok(Ok(None));
+            }
             let event = Event::Stop { code: code.clone(), message: message.clone() };
-            on(tx, &id, event, now)
+            Ok(on(tx, &id, event, now)?.map(Some))
         };
         self.work.write(Step::BatchStopped, stop).await
     }
