@@ -1,10 +1,10 @@
 //! What waits here (lines of batches, jobs) is spread over all machines that will have it.
 //!
 //! One loop ([`run`]) looks what waits, decides where it goes ([`choose`], pure), and lets each task fly on its
-//! own: leased, ordered, given to its upstream, landed (`flight.rs`, `ordering.rs`, `at_worker.rs` or `at_engine.rs`, `landing.rs`). What came of it, and
-//! what that means, is decided by `came.rs` and `record.rs`, which are pure too. What a worker may charge that was
-//! not heard in the end is found out later (`unheard.rs`). After a start the leases of
-//! processes that died are taken over first (`adopted.rs`).
+//! own: leased, ordered, given to its upstream, landed (`flight.rs`, `ordering.rs`, `at_worker.rs` or
+//! `at_engine.rs`, `landing.rs`). What came of it, and what that means, is decided by `came.rs` and `record.rs`,
+//! which are pure too. What a worker may charge that was not heard in the end is found out later (`unheard.rs`).
+//! After a start the leases of processes that died are taken over first (`adopted.rs`).
 //!
 //! Places in upstreams are those of the gateway's own requests ([`crate::slots`]): a task takes one only where
 //! nobody waits for it, and a request that waits gets the next that a task gives back.

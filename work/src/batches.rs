@@ -32,7 +32,7 @@ pub use lifecycle::{BatchStatus, Counts, Event, Lifecycle, NotNow, Times, Unfini
 pub use object::{Batch, BatchErrors, BatchUsage, InputDetails, OutputDetails};
 pub use progress::{Progress, WorkerProgress};
 pub use request::{BadRequest, NewBatch};
-pub(crate) use row::{Row, load, save};
+pub(crate) use row::{Account, Row, load, save};
 pub use stop::StopError;
 pub(crate) use sweep::sweep;
 pub use validate::{ValidateError, Validated};

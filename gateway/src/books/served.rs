@@ -19,7 +19,8 @@ use protocol::{
 pub struct Served<'a> {
     pub node: &'a Node,
     pub worker: NodeId,
-    /// The order that was sent along; `None` to a worker of version 1. Boxed: it is kept as long as an answer streams.
+    /// The order that was sent along; `None` to a worker of version 1. Boxed: it is kept as long as an answer
+    /// streams.
     pub order: Option<Box<Placed>>,
     /// The longest answer that was asked for.
     pub output_max: u64,

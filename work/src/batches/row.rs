@@ -141,8 +141,8 @@ pub(crate) fn load(view: &View<'_>, sql: &str, key: impl Params) -> rusqlite::Re
 
 const SAVE: &str = "UPDATE batch SET status = :status, open = :open, ready = :ready, ended = :ended, \
     ended_at = coalesce(ended_at, :ended_at), unfinished = :unfinished, total = :total, completed = :completed, \
-    failed = :failed, leased = :leased, reserved = :reserved, spent = :spent, unheard = :unheard, turn = :turn, input_tokens = :input, \
-    cached_tokens = :cached, output_tokens = :output, reasoning_tokens = :reasoning, \
+    failed = :failed, leased = :leased, reserved = :reserved, spent = :spent, unheard = :unheard, turn = :turn, \
+    input_tokens = :input, cached_tokens = :cached, output_tokens = :output, reasoning_tokens = :reasoning, \
     in_progress_at = :in_progress, finalizing_at = :finalizing, completed_at = :completed_at, \
     failed_at = :failed_at, expired_at = :expired, cancelling_at = :cancelling, cancelled_at = :cancelled \
     WHERE seq = :seq";

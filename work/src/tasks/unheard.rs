@@ -30,7 +30,8 @@ pub struct Unheard {
 impl Tasks<'_> {
     /// Orders that were closed unheard, in the order in which they were, behind this place (0: from the first).
     pub async fn unheard(self, behind: i64, limit: usize) -> Result<Vec<Unheard>, StoreError> {
-        const UNHEARD: &str = "SELECT place, order_id, worker, cancel_until FROM unheard WHERE place > ?1 ORDER BY place LIMIT ?2";
+        const UNHEARD: &str = "SELECT place, order_id, worker, cancel_until FROM unheard WHERE place > ?1 \
+            ORDER BY place LIMIT ?2";
         let limit = limit.min(LISTED_MAX) as i64;
         self.work.read(move |view| view.all(UNHEARD, [behind, limit], read)).await
     }

@@ -3,6 +3,7 @@
 
 use super::{JOBS, TaskId, Tasks, in_turns};
 use crate::{
+    batches::Account,
     endpoint::Endpoint,
     limits::LISTED_MAX,
     opening::Opening,
@@ -50,7 +51,8 @@ pub struct BatchTerms {
     pub id: String,
     /// `metadata.to`
     pub to: Option<Vec<String>>,
-    /// What it may still spend beside what its open leases and tries that nobody heard of may cost; `None` if it has no bound.
+    /// What it may still spend beside what its open leases and tries that nobody heard of may cost; `None` if it
+    /// has no bound.
     pub left: Option<Credits>,
     /// What its open leases may cost; what they do not use is left again.
     pub reserved: Credits,
@@ -130,23 +132,26 @@ fn groups(view: View<'_>) -> rusqlite::Result<Vec<Group>> {
 }
 
 /// What [`group`] reads.
-const GROUP: &str = "seq, turn, id, destinations, max_credits, spent + unheard, reserved, hedge, expires_at, \
+const GROUP: &str = "seq, turn, id, destinations, max_credits, spent, reserved, unheard, hedge, expires_at, \
     (SELECT max(since) FROM unheard WHERE unheard.batch = seq)";
 
 fn group(row: &Row<'_>) -> rusqlite::Result<Group> {
     let to: Option<String> = row.get(3)?;
     let max: Option<i64> = row.get(4)?;
-    let reserved = natural(row, 6)?;
-    let held = natural(row, 5)?.saturating_add(reserved);
-    let left = max.map(|max| Credits::saturating(max.unsigned_abs().saturating_sub(held)));
+    let account = Account {
+        max: max.map(|max| Credits::saturating(max.unsigned_abs())),
+        spent: natural(row, 5)?,
+        reserved: natural(row, 6)?,
+        unheard: natural(row, 7)?,
+    };
     let terms = BatchTerms {
         id: row.get(2)?,
         to: to.and_then(|to| serde_json::from_str(&to).ok()),
-        left,
-        reserved: Credits::saturating(reserved),
-        unheard_at: moment(row, 9)?,
-        hedge: row.get(7)?,
-        expires_at: Timestamp::from_millis(natural(row, 8)?),
+        left: account.left(),
+        reserved: Credits::saturating(account.reserved),
+        unheard_at: moment(row, 10)?,
+        hedge: row.get(8)?,
+        expires_at: Timestamp::from_millis(natural(row, 9)?),
     };
     Ok(Group { seq: row.get(0)?, turn: row.get(1)?, terms: Some(Arc::new(terms)) })
 }
